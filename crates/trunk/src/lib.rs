@@ -54,7 +54,7 @@ pub use values::{
     Blame, BroadcastFlags, CloseCode, CloseReason, EioVersion, ErrorCode, Found, NodeState,
     Operation, Origin, RequestCode, SendFlags, StandingFlags, Transport,
 };
-pub use window::{WAIT as WINDOW_WAIT, Window};
+pub use window::{LONG_WAIT as WINDOW_LONG_WAIT, WAIT as WINDOW_WAIT, Window};
 
 /// The highest version of the protocol that this crate speaks.
 pub const VERSION_MAX: u32 = 1;

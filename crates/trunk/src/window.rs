@@ -7,8 +7,8 @@
 //! with the clients that send much, and each of them has its turn.
 //!
 //! The node measures the wait with `Ping`s among the messages: the app server answers one when it
-//! has handled everything before it. The window is what the app server handles in [`WAIT`]. It is
-//! made larger only while senders wait for it. It is counted in weight ([`weight_of`]): a short
+//! has handled everything before it. The window is what the app server handles in [`WAIT`], or in
+//! [`LONG_WAIT`] if that is very little. It is made larger only while senders wait for it. It is counted in weight ([`weight_of`]): a short
 //! message takes an app server nearly as long as one of a hundred bytes.
 //!
 //! [`weight_of`]: crate::weight_of
@@ -26,9 +26,14 @@ use trunkline_clock::Timestamp;
 /// back.
 pub const WAIT: Duration = Duration::from_millis(4);
 
-/// The least window, and the first one.
+/// How long a message may wait before the window becomes smaller than [`USUAL`]. A network or a
+/// garbage collector delays some answers by more than [`WAIT`], whatever the size of the window.
+pub const LONG_WAIT: Duration = Duration::from_millis(20);
+
+/// The least window, and one that an ordinary app server handles in a millisecond or two. The first
+/// window is of that size.
 const LEAST: u32 = 512;
-const FIRST: u32 = 16 * 1024;
+const USUAL: u32 = 32 * 1024;
 /// The weight after which is measured, unless the window is smaller.
 const UNMEASURED_MAX: u64 = 8 * 1024;
 /// The most measurements under way.
@@ -68,7 +73,7 @@ impl Window {
     pub fn new(credit_bytes: u32) -> Self {
         let size_max = credit_bytes.max(LEAST);
         Self {
-            size: FIRST.min(size_max),
+            size: USUAL.min(size_max),
             size_max,
             sent: 0,
             handled: 0,
@@ -134,7 +139,8 @@ impl Window {
         let is_telling = asked.under_way * 2 >= u64::from(self.size);
         if waited > WAIT && is_telling {
             let fitting = share_of(asked.under_way, WAIT, waited);
-            self.resize(fitting.max(self.size / 2).min(self.size));
+            let least = if waited > LONG_WAIT { 0 } else { USUAL };
+            self.resize(fitting.max(self.size / 2).max(least).min(self.size));
         } else if is_full && waited <= WAIT {
             // Up to twice as much, and no more than what seems to fit.
             let twice = self.size.saturating_mul(2);

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use trunkline_clock::Timestamp;
-use trunkline_trunk::{WINDOW_WAIT, Window};
+use trunkline_trunk::{WINDOW_LONG_WAIT, WINDOW_WAIT, Window};
 
 const STEP: Duration = Duration::from_micros(10);
 const CREDIT: u32 = 8 << 20;
@@ -91,7 +91,8 @@ fn a_flood_leaves_the_wait_short_and_the_app_server_busy() {
             flood.runs(Duration::from_millis(1));
             longest = longest.max(flood.wait());
         }
-        assert!(longest <= 2 * WINDOW_WAIT, "{handles_per_ms}: {longest:?}");
+        let bound = if handles_per_ms < 5_000 { WINDOW_LONG_WAIT } else { WINDOW_WAIT };
+        assert!(longest <= 2 * bound, "{handles_per_ms}: {longest:?}");
         let handled = flood.handled - before;
         let possible = handles_per_ms * 1_000;
         assert!(handled * 100 >= possible * 97, "{handles_per_ms}: {handled} of {possible}");
@@ -132,7 +133,7 @@ fn one_that_becomes_slow_gets_less_within_some_rounds_and_more_when_it_is_fast_a
     let fast = flood.window.size();
     flood.handles_per_ms = 1_000;
     flood.runs(Duration::from_secs(2));
-    assert!(flood.window.size() <= fast / 20, "{} after {fast}", flood.window.size());
+    assert!(flood.window.size() <= fast / 10, "{} after {fast}", flood.window.size());
     flood.handles_per_ms = 50_000;
     flood.runs(Duration::from_millis(200));
     assert!(flood.window.size() >= fast / 2, "{} after {fast}", flood.window.size());
@@ -157,4 +158,20 @@ fn few_bytes_are_not_measured_again() {
     assert!(window.answered(Timestamp::ORIGIN, &token, false));
     assert_eq!(window.measure(Timestamp::ORIGIN, 10 + 8191), None);
     assert!(window.measure(Timestamp::ORIGIN, 10 + 8192).is_some());
+}
+
+#[test]
+fn answers_that_are_a_little_late_leave_room_for_ordinary_messages() {
+    let mut window = Window::new(CREDIT);
+    let first = window.size();
+    let (mut now, mut sent) = (Timestamp::ORIGIN, 0);
+    let token = window.measure(now, sent).expect("the way is measured first");
+    assert!(window.answered(now, &token, false));
+    for _ in 0..100 {
+        sent = window.full_at();
+        let token = window.measure(now, sent).expect("it is full");
+        now = now + 3 * WINDOW_WAIT;
+        assert!(window.answered(now, &token, true));
+    }
+    assert!(window.size() >= first, "{} of {first}", window.size());
 }

@@ -215,9 +215,11 @@ impl Receiving<'_> {
         let error = error.strip_prefix("nats: ").unwrap_or(error);
         if error.to_ascii_lowercase().contains("permissions violation") {
             // Without one of its subjects the node would take itself for alone.
-            self.refusal = Some(format!(
-                "NATS does not permit this node what it needs ({error}); see its user's permissions"
-            ));
+            self.refusal.get_or_insert_with(|| {
+                format!(
+                    "NATS does not permit this node what it needs ({error}); see its user's permissions"
+                )
+            });
         } else if self.complaint.as_deref() != Some(error) {
             tracing::warn!(error, "NATS complains about this node");
             self.complaint = Some(error.to_owned());

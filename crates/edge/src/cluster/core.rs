@@ -349,6 +349,44 @@ impl Core {
                 let theirs = || self.moving.landing_steps(from, id, MoveStep::Failed(cause));
                 self.to_shards.extend(ours.or_else(theirs));
             }
+            asked @ (Frame::Poll { .. }
+            | Frame::PollBack { .. }
+            | Frame::PollGone { .. }
+            | Frame::PostBegin { .. }
+            | Frame::Post { .. }
+            | Frame::PostBody { .. }
+            | Frame::PostGone { .. }
+            | Frame::Inspect { .. }) => self.serve(now, (from, id), asked),
+            Frame::WhoHas { hub, sid, .. } => {
+                let hub = self.env.directory.by_name(&hub);
+                let found = hub.and_then(|hub| hub.own_sid(&sid));
+                let sid = found.map(|sid| mesh::Sid(sid.to_bytes()));
+                self.send(now, from, Frame::IHave { id: RequestId(id), sid });
+            }
+            Frame::ProbeBegun { sid, hub, .. } => match self.asked_here(sid, &hub, 4) {
+                Ok(asked) => {
+                    let node = self.mesh.member(from).map(|member| member.node_id);
+                    let node = Str::from(node.unwrap_or_default());
+                    self.to_shards.push_back(self.moving.probe_begun(from, id, (asked, node)));
+                }
+                Err(_) => {
+                    let cause = Str::from_static("there is no such session");
+                    self.send(now, from, Frame::MoveFailed { id: RequestId(id), cause });
+                }
+            },
+            Frame::ProbeGone { .. } => self.landing_steps(from, id, MoveStep::ProbeGone),
+            Frame::Take { positions, .. } => {
+                self.landing_steps(from, id, MoveStep::Take(positions));
+            }
+            Frame::Arrived { .. } => self.landing_steps(from, id, MoveStep::Arrived),
+            Frame::Door { .. } => (), // A door has it.
+        }
+    }
+
+    /// Handles what another node asks for a client of a session that lives here.
+    fn serve(&mut self, now: Timestamp, (from, id): (PeerKey, u32), asked: Frame) {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the caller has the others")]
+        match asked {
             Frame::Poll { sid, hub, protocol, .. } => match self.asked_here(sid, &hub, protocol) {
                 Ok(asked) => {
                     let ask = self.serving.poll((from, id), asked);
@@ -398,29 +436,7 @@ impl Core {
                     }
                 }
             }
-            Frame::WhoHas { hub, sid, .. } => {
-                let hub = self.env.directory.by_name(&hub);
-                let found = hub.and_then(|hub| hub.own_sid(&sid));
-                let sid = found.map(|sid| mesh::Sid(sid.to_bytes()));
-                self.send(now, from, Frame::IHave { id: RequestId(id), sid });
-            }
-            Frame::ProbeBegun { sid, hub, .. } => match self.asked_here(sid, &hub, 4) {
-                Ok(asked) => {
-                    let node = self.mesh.member(from).map(|member| member.node_id);
-                    let node = Str::from(node.unwrap_or_default());
-                    self.to_shards.push_back(self.moving.probe_begun(from, id, (asked, node)));
-                }
-                Err(_) => {
-                    let cause = Str::from_static("there is no such session");
-                    self.send(now, from, Frame::MoveFailed { id: RequestId(id), cause });
-                }
-            },
-            Frame::ProbeGone { .. } => self.landing_steps(from, id, MoveStep::ProbeGone),
-            Frame::Take { positions, .. } => {
-                self.landing_steps(from, id, MoveStep::Take(positions));
-            }
-            Frame::Arrived { .. } => self.landing_steps(from, id, MoveStep::Arrived),
-            Frame::Door { .. } => (), // A door has it.
+            _ => (),
         }
     }
 

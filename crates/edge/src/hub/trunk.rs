@@ -76,6 +76,8 @@ pub(crate) struct Trunk {
     pub(crate) wake_writer: Notify,
     /// Bytes of `Message` that the app server still accepts; every shard spends them.
     pub(crate) credit: Arc<SharedCredit>,
+    /// Set when something of a shard may wait for credit or for the window.
+    pub(super) waited_for: AtomicBool,
     /// Bytes of the app server's data that the shards have processed and that are not yet returned
     /// as credit.
     pub(super) processed: AtomicU64,
@@ -170,6 +172,7 @@ impl Trunk {
             outbox: Mutex::default(),
             wake_writer: Notify::new(),
             credit,
+            waited_for: AtomicBool::new(false),
             processed: AtomicU64::new(0),
             sessions: AtomicUsize::new(0),
             told: Mutex::default(),

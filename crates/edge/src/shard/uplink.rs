@@ -218,11 +218,13 @@ impl<'a> Uplink<'a> {
     /// Notes a slot that continues once there is credit again.
     pub(super) fn pause(&mut self, slot: u32) {
         self.shard_trunk.waiting.push_back(Waiting::Session(slot));
+        self.shard_trunk.trunk.note_waiting();
     }
 
     /// Notes a post whose body is not read until there is credit again: at most one for a session.
     pub(super) fn park(&mut self, command: Command) {
         self.shard_trunk.waiting.push_back(Waiting::Post(command));
+        self.shard_trunk.trunk.note_waiting();
     }
 }
 
@@ -249,6 +251,11 @@ impl Shard {
         self.quantum = quantum(&shard_trunk.trunk, count);
         let served = self.resume_some(trunk, count);
         self.quantum = SCRATCH_BYTES;
+        if let Some(shard_trunk) = self.trunks.get(&trunk)
+            && !shard_trunk.waiting.is_empty()
+        {
+            shard_trunk.trunk.note_waiting();
+        }
         served
     }
 

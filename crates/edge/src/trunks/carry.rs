@@ -59,7 +59,6 @@ impl TrunkTask {
         match step {
             Step::Shares(shares) => self.deal_out(trunk, shares).await,
             Step::Response { key, response } => trunk.response(key, response),
-            Step::CreditReturned => self.credit_returned(trunk).await,
             Step::Settings(settings) => self.change_settings(trunk, Arc::from(settings)).await,
             Step::Relay { to, payload } => {
                 let env = self.door.env();
@@ -87,6 +86,8 @@ impl TrunkTask {
                 trunk.set_draining();
                 self.hub.tell_unhomed();
             }
+            // After all steps the task looks whether something waits.
+            Step::CreditReturned => (),
             Step::Hello(_) | Step::Ended(_) | Step::Refused(_) | Step::BroadcastAhead => (),
         }
     }
@@ -157,9 +158,11 @@ impl TrunkTask {
         }
     }
 
-    /// Offers returned credit to one shard at a time, starting after the shard that used it up
+    /// Offers room to what waits for it, at one shard at a time, starting after the shard that used it up
     /// last. Offering it to all at once would always favour the shard on this thread.
-    async fn credit_returned(&mut self, trunk: &Arc<Trunk>) {
+    pub(super) async fn give_room(&mut self) {
+        let waits = |trunk: &&Arc<Trunk>| trunk.take_waiting();
+        let Some(trunk) = self.trunk.as_ref().filter(waits).cloned() else { return };
         let shards = self.door.peers().len();
         for _ in 0..shards {
             let shard = shard_number(self.next_credited);
@@ -170,7 +173,8 @@ impl TrunkTask {
                 self.next_credited = (self.next_credited + 1) % shards;
             }
             if !trunk.has_room() {
-                return;
+                // Shards that were not asked may have something that waits.
+                return trunk.note_waiting();
             }
         }
     }

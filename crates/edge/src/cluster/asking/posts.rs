@@ -100,7 +100,8 @@ impl Asking {
         let (_, cut) = reply::pair();
         let (bounds, is_form) = match wire::begun_from(begun, key_of(id), cut) {
             PostBegun::Wanted { bounds, jsonp, .. } => (bounds, jsonp),
-            refused => {
+            refused
+            @ (PostBegun::Refused(_) | PostBegun::Status(_) | PostBegun::Unavailable(_)) => {
                 let _ = reply.send(refused.into_answer());
                 return Leaves::Nothing;
             }

@@ -141,3 +141,27 @@ fn a_client_that_waits_for_the_window_is_not_blamed_for_its_silence() {
     world.pass(std::time::Duration::from_secs(120));
     assert_eq!(world.sessions("websocket"), 1);
 }
+
+#[test]
+fn what_waits_is_found_when_room_was_made_while_it_began_to_wait() {
+    let mut world = World::new();
+    let app = with_window(&mut world);
+    let flooder = world.websocket(&app);
+    moves_window(&mut world, &app);
+    assert!(!app.trunk.take_waiting(), "nothing waits");
+    floods(&flooder, 1_000);
+    world.run();
+    assert!(!app.trunk.take_waiting(), "there is no room for what waits");
+    // Room that no shard has been told of.
+    let credit = &app.trunk.credit;
+    credit.begin_round(WINDOW);
+    credit.set_full_at(credit.weight() + u64::from(WINDOW));
+    assert!(app.trunk.take_waiting());
+    assert!(!app.trunk.take_waiting(), "once");
+    let (reply, _) = reply::pair();
+    world.tell(Command::CreditReturned { trunk: app.trunk.number, reply });
+    moves_window(&mut world, &app);
+    assert!(!app.trunk.take_waiting(), "it waits again, and there is no room");
+    credit.set_full_at(credit.weight() + u64::from(WINDOW));
+    assert!(app.trunk.take_waiting(), "what still waits is noted again");
+}

@@ -79,8 +79,8 @@ fn an_id_that_the_app_gives_to_another_session_is_found_again() {
 fn three() -> (Nodes, Vec<App>) {
     let mut nodes = Nodes::joined(3);
     let apps: Vec<App> = (0..3).map(|at| nodes.all[at].world.app("a")).collect();
-    for at in 0..3 {
-        open(&mut nodes, at, &apps[at], &format!("of-{at}"));
+    for (at, app) in apps.iter().enumerate() {
+        open(&mut nodes, at, app, &format!("of-{at}"));
     }
     (nodes, apps)
 }
