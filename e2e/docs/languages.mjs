@@ -46,7 +46,7 @@ function toml({ text }) {
 function systemd({ text }) {
   return inScratch((folder) => {
     const unit = join(folder, "trunkline.service");
-    writeFileSync(unit, text.replace("/usr/local/bin/trunkline", BINARY));
+    writeFileSync(unit, text.replaceAll("/usr/local/bin/trunkline", BINARY));
     const mistakes = judged("systemd-analyze", ["verify", unit]);
     const command = /^ExecStart=(.*)$/m.exec(text)[1].replace("/usr/local/bin/", "");
     return [...mistakes, ...mistakesIn(command)];

@@ -19,15 +19,16 @@ use crate::shard::{Command, GiveBack, RestoreRequest};
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(1);
 
 impl TrunkTask {
-    /// Carries out the machine's steps until there are no more.
+    /// Carries out the machine's steps until there are no more, and offers room to what waits.
     pub(super) async fn carry_out(&mut self) {
         loop {
             while let Some(step) = self.node.poll_step() {
                 self.carry_out_step(step).await;
             }
-            let Some(ahead) = self.ahead.take() else { return };
+            let Some(ahead) = self.ahead.take() else { break };
             self.let_pass(ahead).await;
         }
+        self.give_room().await;
     }
 
     async fn carry_out_step(&mut self, step: Step) {
@@ -160,7 +161,7 @@ impl TrunkTask {
 
     /// Offers room to what waits for it, at one shard at a time, starting after the shard that used it up
     /// last. Offering it to all at once would always favour the shard on this thread.
-    pub(super) async fn give_room(&mut self) {
+    async fn give_room(&mut self) {
         let waits = |trunk: &&Arc<Trunk>| trunk.take_waiting();
         let Some(trunk) = self.trunk.as_ref().filter(waits).cloned() else { return };
         let shards = self.door.peers().len();

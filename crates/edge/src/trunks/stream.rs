@@ -176,7 +176,6 @@ impl TrunkTask {
                 self.take_stream();
             }
             self.carry_out().await;
-            self.give_room().await;
             if self.stream.is_none() {
                 return Ok(None);
             }
