@@ -5,6 +5,10 @@ use std::collections::VecDeque;
 
 use trunkline_admission::{PACE_WAIT, Pace, Timestamp};
 
+const LOOK: Duration = Duration::from_millis(10);
+/// The way of a `Ping` to the app server and back.
+const WAY: Duration = Duration::from_millis(1);
+
 /// An app server that takes this long for each handshake, one after the other, and in addition as
 /// long for each of them alone; and newcomers without end.
 struct Avalanche {
@@ -17,13 +21,27 @@ struct Avalanche {
     /// When it is free for the next one.
     free_at: Timestamp,
     answered: u32,
+    /// When its event loop has begun all that it was given.
+    busy_until: Timestamp,
+    /// When its last sign of life comes, or came.
+    heard_at: Timestamp,
 }
 
 impl Avalanche {
     fn new(each: Duration, alone: Duration) -> Self {
         let (pace, now) = (Pace::default(), Timestamp::ORIGIN);
         let given = VecDeque::new();
-        Self { pace, now, each, alone, given, free_at: now, answered: 0 }
+        Self {
+            pace,
+            now,
+            each,
+            alone,
+            given,
+            free_at: now,
+            answered: 0,
+            busy_until: now,
+            heard_at: now,
+        }
     }
 
     fn runs(&mut self, time: Duration, newcomers: bool) {
@@ -32,6 +50,14 @@ impl Avalanche {
             self.now = self.now + Duration::from_micros(500);
             while newcomers && self.given.len() < self.pace.limit() as usize {
                 self.given.push_back(self.now);
+                self.busy_until = self.busy_until.max(self.now) + self.each;
+            }
+            if newcomers {
+                let is_heard = self.heard_at <= self.now;
+                let heard_at = if is_heard { self.heard_at } else { Timestamp::ORIGIN };
+                if self.pace.refused(self.now, heard_at) {
+                    self.heard_at = self.busy_until.max(self.now) + WAY;
+                }
             }
             while let Some(given) = self.given.front().copied() {
                 let begins = self.free_at.max(given);
@@ -41,14 +67,14 @@ impl Avalanche {
                 self.free_at = begins + self.each;
                 self.given.pop_front();
                 self.answered += 1;
-                self.pace.answered(self.now, self.now.since(given), newcomers);
+                self.pace.answered(self.now, self.now.since(given));
             }
         }
     }
 
     /// How long a handshake waits that is given now.
     fn wait(&self) -> Duration {
-        self.each * u32::try_from(self.given.len()).unwrap()
+        self.each * u32::try_from(self.given.len()).expect("not that many")
     }
 }
 
@@ -94,7 +120,68 @@ fn a_pace_that_nobody_wants_stays() {
     let mut now = Timestamp::ORIGIN;
     for _ in 0..1_000 {
         now = now + Duration::from_millis(10);
-        pace.answered(now, Duration::from_millis(1), false);
+        pace.answered(now, Duration::from_millis(1));
+    }
+    assert_eq!(pace.limit(), first);
+}
+
+/// Newcomers that come at once, and look again and again whether they may go on. The app server
+/// answers calls after so long, and handshakes later. Returns when each was given to it.
+fn come_at_once(pace: &mut Pace, newcomers: u32, called: Duration) -> Vec<Timestamp> {
+    let begin = Timestamp::ORIGIN + Duration::from_secs(1_000);
+    let (mut now, mut heard_at, mut given) = (begin, begin, Vec::new());
+    while now < begin + Duration::from_secs(5) {
+        while (given.len() as u32) < pace.limit().min(newcomers) {
+            given.push(now);
+        }
+        let said = if heard_at <= now { heard_at } else { begin };
+        if (given.len() as u32) < newcomers && pace.refused(now, said) {
+            heard_at = now + called;
+        }
+        now = now + LOOK;
+    }
+    given
+}
+
+#[test]
+fn newcomers_do_not_wait_for_one_another_at_an_app_that_waits_itself() {
+    let mut pace = Pace::default();
+    let mut now = Timestamp::ORIGIN;
+    for _ in 0..1_000 {
+        now = now + LOOK;
+        pace.answered(now, WAY);
+    }
+    // Its token service was fast until now.
+    let given = come_at_once(&mut pace, 1_000, WAY);
+    assert_eq!(given.len(), 1_000);
+    let last = given[999].since(given[0]);
+    assert!(last <= Duration::from_millis(500), "{last:?}");
+    // And takes two seconds for each: this is no reason to give it fewer.
+    let before = pace.limit();
+    for at in given {
+        let now = at + Duration::from_secs(2);
+        pace.answered(now, now.since(at));
+    }
+    assert!(pace.limit() >= before, "{} after {before}", pace.limit());
+}
+
+#[test]
+fn one_that_answers_calls_late_is_given_no_more() {
+    let mut pace = Pace::default();
+    let first = pace.limit() as usize;
+    assert_eq!(come_at_once(&mut pace, 1_000, PACE_WAIT + 2 * LOOK).len(), first);
+}
+
+#[test]
+fn what_fitted_a_slow_service_is_forgotten() {
+    let mut pace = Pace::default();
+    let first = pace.limit();
+    come_at_once(&mut pace, 1_000, WAY);
+    assert!(pace.limit() >= 1_000);
+    let mut now = Timestamp::ORIGIN + Duration::from_secs(2_000);
+    for _ in 0..10_000 {
+        now = now + LOOK;
+        pace.answered(now, WAY);
     }
     assert_eq!(pace.limit(), first);
 }

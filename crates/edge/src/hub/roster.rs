@@ -211,7 +211,7 @@ impl Hub {
                 && trunk.pending() < limits.handshakes_pending_max
                 && trunk.is_usable(limits.trunk_unread_bytes_max)
         };
-        let fits_now = |trunk: &Trunk| fits(trunk) && (!paced || trunk.takes_newcomer());
+        let fits_now = |trunk: &Trunk| fits(trunk) && (!paced || trunk.takes_newcomer(now));
         let trunk = self
             .choose_home(trunks, cursor, (now, limits.patience()), fits_now)
             .ok_or_else(|| {

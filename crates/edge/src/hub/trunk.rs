@@ -93,7 +93,7 @@ pub(crate) struct Trunk {
     /// Bytes of requests that the trunk's own task has not taken yet.
     pub(super) asking_bytes: AtomicUsize,
     /// How many of them it may have at once.
-    newcomers: Newcomers,
+    pub(super) newcomers: Newcomers,
     /// How promptly the app server answers handshakes.
     promptness: Mutex<Promptness>,
     /// Set while the app server is ejected. Changes together with `promptness`, for a check without
@@ -202,6 +202,10 @@ impl Trunk {
         }
     }
 
+    pub(super) fn heard_at(&self) -> Timestamp {
+        Timestamp::from_micros(self.heard_at.load(Ordering::Relaxed))
+    }
+
     fn came_back(&self) {
         self.ejected.store(false, Ordering::Relaxed);
         tracing::info!(hub = %self.hub.name, server = %self.server_id, "app server answers again: it gets its share of newcomers");
@@ -236,8 +240,7 @@ impl Trunk {
     /// Decides about a request that the app server was sent at `asked_at` and has not answered;
     /// pings the app server if necessary.
     pub(crate) fn advise(&self, now: Timestamp, asked_at: Timestamp, patience: Patience) -> Advice {
-        let heard_at = Timestamp::from_micros(self.heard_at.load(Ordering::Relaxed));
-        let advice = self.promptness().advise(now, asked_at, heard_at, patience);
+        let advice = self.promptness().advise(now, asked_at, self.heard_at(), patience);
         match advice {
             Advice::Call { .. } => self.note(|notes| notes.ping = true),
             Advice::Leave { ejected: Some(hang) } => {
@@ -372,16 +375,6 @@ impl Trunk {
         }
     }
 
-    /// Whether the app server can take one more newcomer at the pace at which it answers.
-    pub(crate) fn takes_newcomer(&self) -> bool {
-        self.newcomers.has_room(self.pending())
-    }
-
-    /// Notes that the app server's event loop is late.
-    pub(crate) fn lags(&self, lag: Duration) {
-        self.newcomers.lags(lag);
-    }
-
     /// Handshakes that wait for the app server's answer.
     pub(crate) fn pending(&self) -> usize {
         self.pending.load(Ordering::Relaxed)
@@ -474,7 +467,7 @@ impl Trunk {
         self.note(|notes| notes.drain = Some(deadline));
     }
 
-    fn note(&self, note: impl FnOnce(&mut Notes)) {
+    pub(super) fn note(&self, note: impl FnOnce(&mut Notes)) {
         note(&mut locked(&self.notes));
         self.wake_writer.notify_one();
     }

@@ -88,3 +88,20 @@ fn without_admission_all_are_given_at_once() {
     let _newcomers = avalanche(&mut world, MANY);
     assert_eq!(opens(&app).len(), MANY);
 }
+
+#[test]
+fn an_app_server_that_is_not_busy_gets_all_although_it_answers_none_yet() {
+    let mut world = World::new();
+    let app = world.app("a");
+    let _newcomers = avalanche(&mut world, MANY);
+    let mut given = opens(&app).len();
+    for _ in 0..50 {
+        world.pass(Duration::from_millis(10));
+        if app.trunk.take_notes().ping {
+            app.trunk.heard(world.now + Duration::from_millis(1));
+        }
+        given += opens(&app).len();
+    }
+    assert_eq!(given, MANY, "its token service is slow");
+    assert_eq!(world.env.metrics.newcomers_waiting.get(), 0);
+}
