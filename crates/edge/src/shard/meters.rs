@@ -150,7 +150,11 @@ impl Meters {
     ) -> Option<Slowed> {
         if self.swept_at + SWEEP <= now {
             self.swept_at = now;
-            self.by_slot.retain(|_, meter| !meter.is_at_rest(now));
+            // After a long turn some may still have to be woken.
+            let is_woken = |index, meter: &Meter| {
+                meter.slowed.is_none_or(|(_, until)| !self.waking.contains(&(until, index)))
+            };
+            self.by_slot.retain(|index, meter| !meter.is_at_rest(now) || !is_woken(*index, meter));
         }
         let meter = self.by_slot.entry(index).or_insert_with(|| Meter::new(generation));
         if meter.generation != generation {

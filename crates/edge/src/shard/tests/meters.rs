@@ -76,6 +76,20 @@ fn one_that_goes_on_is_closed_after_the_wait_and_no_other() {
 }
 
 #[test]
+fn one_that_waits_goes_on_after_a_pause_of_the_whole_node() {
+    let mut world = ten_messages();
+    let app = world.app("a");
+    let (flooder, other) = (world.websocket(&app), world.websocket(&app));
+    (0..30).for_each(|_| world.client_says(&flooder, "4a"));
+    assert!(flooder.wire.unread_bytes() > 0, "it waits");
+    world.now = world.now + Duration::from_secs(10);
+    // The other's bytes are read before anything that is due.
+    world.client_says(&other, "4b");
+    world.pass(Duration::from_secs(3));
+    assert_eq!(flooder.wire.unread_bytes(), 0);
+}
+
+#[test]
 fn a_slowed_client_is_not_blamed_for_its_silence() {
     let mut world = world(|limits| {
         limits.session_messages_per_second = Some(1);
