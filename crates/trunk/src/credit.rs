@@ -72,18 +72,19 @@ impl SharedCredit {
 
     /// Bytes left; at zero or below no data frame may be started.
     pub fn available_bytes(&self) -> i64 {
-        let spent = self.spent.load(Ordering::Relaxed);
-        difference(self.granted.load(Ordering::Relaxed), spent)
+        // In this order, as in `room`: a caller that finds nothing left is seen by `grant`.
+        let spent = self.spent.load(Ordering::SeqCst);
+        difference(self.granted.load(Ordering::SeqCst), spent)
     }
 
     /// Takes the cost of a data frame; false when no credit is left to start one. The last frame
     /// may take more than is left.
     pub fn spend(&self, cost_bytes: u32) -> bool {
         let spend = |spent: u64| {
-            let granted = self.granted.load(Ordering::Relaxed);
+            let granted = self.granted.load(Ordering::SeqCst);
             (spent < granted).then(|| spent + u64::from(cost_bytes))
         };
-        let is_spent = self.spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok();
+        let is_spent = self.spent.fetch_update(Ordering::SeqCst, Ordering::SeqCst, spend).is_ok();
         if is_spent {
             self.weight.fetch_add(weight_of(cost_bytes), Ordering::SeqCst);
         }
@@ -92,8 +93,8 @@ impl SharedCredit {
 
     /// Adds the credit of a `Credit` frame. True when sending was stopped and may continue.
     pub fn grant(&self, bytes: u32) -> bool {
-        let before = self.granted.fetch_add(u64::from(bytes), Ordering::Relaxed);
-        let spent = self.spent.load(Ordering::Relaxed);
+        let before = self.granted.fetch_add(u64::from(bytes), Ordering::SeqCst);
+        let spent = self.spent.load(Ordering::SeqCst);
         before <= spent && before + u64::from(bytes) > spent
     }
 
