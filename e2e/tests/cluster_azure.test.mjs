@@ -195,6 +195,22 @@ function ears(clients) {
     await gone;
   });
 
+  test("many long calls at once are performed one after the other, and end nobody", async () => {
+    const [ann, bob] = [await world.at(0, "ann"), await world.at(1, "bob")];
+    const ends = [];
+    for (const client of [ann, bob]) client.on("disconnect", (why) => ends.push(why));
+    const text = packet("news", "x".repeat(1_000_000));
+    const rest = world.restAt(0);
+    const calls = Array.from({ length: 40 }, () => rest.sendToUser("nobody", text, TEXT));
+    const failed = (await Promise.allSettled(calls)).filter(({ status }) => status === "rejected");
+    assert.deepEqual(
+      failed.map(({ reason }) => reason.message),
+      [],
+    );
+    assert.deepEqual(await bob.emitWithAck("echo", 1), 1);
+    assert.deepEqual(ends, []);
+  });
+
   test("a second app server, at the other node: both serve clients of both", async () => {
     await world.startAzureApp({ name: "cobalt", node: world.nodes[1] });
     const servers = new Set();

@@ -23,7 +23,7 @@ use crate::peers::Word;
 pub(super) const WINDOW_BYTES: u64 = 512 << 10;
 /// What a word costs of it, in addition to its own length.
 const WORD_BYTES: u64 = 64;
-/// The bytes that may wait for a node. Beyond it, the stream is begun again.
+/// The bytes that may wait for a node before one more word does. Beyond it, the stream is begun again.
 const HELD_BYTES_MAX: usize = 8 << 20;
 /// Beyond this, nothing is read from tunnels and callers, unless the node has taken nothing for
 /// [`PATIENCE`]: it must not stop this one.
@@ -207,16 +207,16 @@ impl Hub {
         let begun = |peer: &&mut Peer| peer.expected.is_some() || leads && peer.said > 0;
         let Some(peer) = self.peers.get_mut(key).filter(begun) else { return false };
         let word = word.encode();
+        if peer.held_bytes > HELD_BYTES_MAX {
+            self.lose_place(key, "too much waits for it");
+            return false;
+        }
         if peer.held.is_empty() {
             peer.progress_at = now;
         }
         peer.held_bytes += word.len();
         peer.held.push_back(word);
         self.release_words(key);
-        if self.peers.get(key).is_some_and(|peer| peer.held_bytes > HELD_BYTES_MAX) {
-            self.lose_place(key, "too much waits for it");
-            return false;
-        }
         true
     }
 

@@ -1,6 +1,6 @@
 //! A hub's task: feeds the machine, and carries out its outputs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -104,12 +104,19 @@ impl Task {
 
     pub(super) async fn run(mut self: Box<Self>, mut stop: watch::Receiver<bool>) {
         let mut inputs = Vec::with_capacity(INPUTS_MAX);
+        let mut waiting = VecDeque::new();
         loop {
             self.settle();
+            while self.take_some(&mut waiting) {
+                self.settle();
+            }
+            if self.removed {
+                break;
+            }
             let deadline = self.deadline();
             let far = || Instant::now() + Duration::from_secs(3600);
-            let congested = self.trunk.as_ref().is_some_and(InnerTrunk::is_congested);
-            let crowded = congested || self.hub.is_crowded(self.now());
+            let congested = self.is_congested();
+            let crowded = congested || !waiting.is_empty() || self.hub.is_crowded(self.now());
             let trunk_up = async {
                 match &self.trunk {
                     Some(trunk) => trunk.ready().await,
@@ -143,12 +150,7 @@ impl Task {
                     if received == 0 {
                         break;
                     }
-                    for input in inputs.drain(..) {
-                        self.take(input);
-                    }
-                    if self.removed {
-                        break;
-                    }
+                    waiting.extend(inputs.drain(..));
                 }
                 () = tokio::time::sleep_until(deadline.unwrap_or_else(far).into()), if deadline.is_some() => {
                     let now = self.now();
@@ -192,6 +194,24 @@ impl Task {
         let machine = self.hub.poll_deadline();
         let machine = machine.map(|at| self.origin + at.since(Timestamp::ORIGIN));
         [machine, self.retry_trunk_at].into_iter().flatten().min()
+    }
+
+    fn is_congested(&self) -> bool {
+        self.trunk.as_ref().is_some_and(InnerTrunk::is_congested)
+    }
+
+    /// Takes inputs until too much waits for another node: that is looked at after each, because a few
+    /// long calls are enough. Returns whether any was taken.
+    fn take_some(&mut self, inputs: &mut VecDeque<Input>) -> bool {
+        let before = inputs.len();
+        while !self.removed
+            && !self.is_congested()
+            && !self.hub.is_crowded(self.now())
+            && let Some(input) = inputs.pop_front()
+        {
+            self.take(input);
+        }
+        inputs.len() < before
     }
 
     fn take(&mut self, input: Input) {

@@ -41,6 +41,23 @@ fn a_word_is_kept_while_the_node_gives_no_credit_and_then_goes_in_order() {
     assert!(!cluster.nodes[0].hub.is_crowded(cluster.nodes[0].now));
 }
 
+#[test]
+fn a_word_of_any_length_may_wait() {
+    let mut cluster = Cluster::with_server();
+    cluster.client(1, 2);
+    cluster.stuck = Some(1);
+    let group = Group::room_name("/", "r");
+    let long = format!("42[\"{}\"]", "x".repeat(9 << 20));
+    for _ in 0..2 {
+        cluster.nodes[0].begin_call("POST", &format!("groups/{group}/:send"), &long);
+    }
+    assert!(cluster.nodes[0].hub.is_crowded(cluster.nodes[0].now), "no more should be read");
+    cluster.stuck = None;
+    cluster.carry();
+    assert_eq!(cluster.broadcasts(1), 2);
+    assert_eq!(cluster.nodes[1].take_sent(), [""; 0], "nobody is closed");
+}
+
 /// It must not stop this node, nor fill its memory.
 #[test]
 fn a_node_that_never_gives_credit_is_left_behind() {
