@@ -166,12 +166,11 @@ impl Cluster {
     /// The session with an id that the app made, on whichever node it is.
     pub(crate) async fn find(&self, hub: u16, id: &str) -> Found {
         let (reply, found) = reply::pair();
-        let asked = self.inbox.send(Input::Find { hub, id: id.into(), reply }).await;
-        match (asked, found.await) {
-            (Ok(()), Ok(found)) => found,
-            // The thread has ended.
-            (Err(_), _) | (Ok(()), Err(_)) => Err(Unavailable::MeshDown),
+        // The error has the reply in it: kept, it would have this wait without end.
+        if self.inbox.send(Input::Find { hub, id: id.into(), reply }).await.is_err() {
+            return Err(Unavailable::MeshDown);
         }
+        found.await.unwrap_or(Err(Unavailable::MeshDown))
     }
 
     /// Begins the move of another node's session to a shard of this one. The shard gets the owner's
@@ -211,5 +210,19 @@ impl Cluster {
         if self.inbox.blocking_send(Input::Stop(stopped)).is_ok() {
             let _ = is_stopped.recv_timeout(std::time::Duration::from_secs(1));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_search_ends_with_the_thread_of_the_cluster() {
+        let (cluster, inputs) = Cluster::new();
+        drop(inputs);
+        let found =
+            tokio::time::timeout(std::time::Duration::from_secs(9), cluster.find(0, "mine"));
+        assert!(matches!(found.await.expect("it ends"), Err(Unavailable::MeshDown)));
     }
 }
