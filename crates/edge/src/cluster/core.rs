@@ -339,6 +339,9 @@ impl Core {
             Frame::IHave { sid, .. } => {
                 let sid = sid.map(|sid| Sid::from_bytes(sid.0));
                 self.finding.answered(now, from, id, sid);
+                if self.finding.has_later() {
+                    self.again_at.get_or_insert(now + AGAIN);
+                }
             }
             Frame::Taken { .. } => self.owner_steps(from, id, MoveStep::Taken),
             Frame::Export { snapshot, .. } => {
