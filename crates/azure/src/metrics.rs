@@ -7,6 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use trunkline_token::TokenRefused;
 
 use crate::{identity, webhook};
 
@@ -96,21 +97,6 @@ const PEER_CALLS: [&str; 3] = ["answered", "away", "silent"];
 /// Why a tunnel can be refused.
 const TUNNELS_REFUSED: [&str; 2] = ["bad_request", "hub_unknown"];
 
-/// Why a token can be refused, for tunnels and calls.
-pub(crate) const TOKENS_REFUSED: [&str; 11] = [
-    "token_algorithm",
-    "token_audience",
-    "token_claims",
-    "token_expired",
-    "token_issuer",
-    "token_key_unknown",
-    "token_keys_missing",
-    "token_malformed",
-    "token_missing",
-    "token_not_yet_valid",
-    "token_signature",
-];
-
 /// The rules that a tunnel's frame can break.
 const FRAMES_MALFORMED: [&str; 6] =
     ["content", "json", "length", "shape", "truncated", "type_unknown"];
@@ -138,8 +124,8 @@ impl Metrics {
         }
         let causes: [(_, &[&'static str]); 6] = [
             (&self.tunnels_refused, &TUNNELS_REFUSED),
-            (&self.tunnels_refused, &TOKENS_REFUSED),
-            (&self.calls_unauthorized, &TOKENS_REFUSED),
+            (&self.tunnels_refused, &TokenRefused::SLUGS),
+            (&self.calls_unauthorized, &TokenRefused::SLUGS),
             (&self.frames_malformed, &FRAMES_MALFORMED),
             (&self.clients_closed, &CLIENTS_CLOSED),
             (&self.serverless_ignored, &IGNORED),

@@ -39,7 +39,6 @@ pub(crate) enum PortKind {
 }
 
 /// Both ends of the way to a stream's client, as far as they are known before its first request.
-#[allow(dead_code, reason = "the entrance for app servers comes next")]
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     peer: Endpoint,

@@ -115,6 +115,21 @@ pub enum TokenRefused {
 }
 
 impl TokenRefused {
+    /// The code of every rule, as labels of metrics need them from the start.
+    pub const SLUGS: [&'static str; 11] = [
+        Self::Algorithm.slug(),
+        Self::Audience.slug(),
+        Self::Claims.slug(),
+        Self::Expired.slug(),
+        Self::Issuer.slug(),
+        Self::KeyUnknown.slug(),
+        Self::KeysMissing.slug(),
+        Self::Malformed.slug(),
+        Self::Missing.slug(),
+        Self::NotYet.slug(),
+        Self::Signature.slug(),
+    ];
+
     /// The HTTP status for the refusal. It shows which side is responsible, and whether another
     /// token, or waiting, would help.
     pub const fn status(self) -> u16 {

@@ -4,8 +4,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
-
-use crate::metrics::TOKENS_REFUSED;
+use trunkline_token::TokenRefused;
 
 /// Cheap to clone: all clones count into the same numbers.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +39,7 @@ impl Metrics {
         for outcome in FETCHES {
             self.fetches.get_or_create(&Outcome { outcome }).inc_by(0);
         }
-        for outcome in TOKENS_REFUSED.into_iter().chain(["accepted"]) {
+        for outcome in TokenRefused::SLUGS.into_iter().chain(["accepted"]) {
             self.tokens.get_or_create(&Outcome { outcome }).inc_by(0);
         }
         registry.register(

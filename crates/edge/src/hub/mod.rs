@@ -3,7 +3,7 @@
 //! are held for a lookup or an update only, never across an await.
 
 mod asking;
-mod batch_credit;
+mod credit;
 mod directory;
 mod keepers;
 mod newcomers;
@@ -28,7 +28,7 @@ use std::time::Instant;
 use trunkline_engineio::CloseReason;
 use trunkline_http::LogPace;
 
-pub(crate) use self::batch_credit::BatchCredit;
+pub(crate) use self::credit::BatchCredit;
 pub use self::directory::TooManyHubs;
 pub(crate) use self::directory::{Changes, Directory, HUBS_PREFIX, Routed};
 use self::keepers::Keepers;

@@ -2,6 +2,7 @@
 //! at 1 has no rate, and the first event would raise no alert.
 
 use trunkline_engineio::CloseReason;
+use trunkline_token::TokenRefused;
 use trunkline_trunk::Origin;
 
 use super::{Carrier, Cause, Ending, Kind, Metrics, Outcome, Rehomed, origin_name};
@@ -146,24 +147,8 @@ const TRUNKS_REFUSED: &[&str] = &[
     "token_malformed",
     "token_missing",
     "token_not_yet_valid",
-    "token_not_yet_valid",
     "token_signature",
     "trunks_full",
-    "trunks_full",
-];
-
-const CLIENT_TOKENS_REFUSED: &[&str] = &[
-    "token_algorithm",
-    "token_audience",
-    "token_claims",
-    "token_expired",
-    "token_issuer",
-    "token_key_unknown",
-    "token_keys_missing",
-    "token_malformed",
-    "token_missing",
-    "token_not_yet_valid",
-    "token_signature",
 ];
 
 const RECOVERIES: &[&str] = &["found", "not_found", "taken", "unproved"];
@@ -213,7 +198,7 @@ impl Metrics {
             (&self.misbehaviour, MISBEHAVIOUR),
             (&self.trunks_ended, TRUNKS_ENDED),
             (&self.trunks_refused, TRUNKS_REFUSED),
-            (&self.client_tokens_refused, CLIENT_TOKENS_REFUSED),
+            (&self.client_tokens_refused, &TokenRefused::SLUGS),
             (&self.app_servers_ejected, &["silent", "unanswered"]),
             (&self.sessions_slowed, SESSIONS_SLOWED),
         ];

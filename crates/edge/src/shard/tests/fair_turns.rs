@@ -32,6 +32,17 @@ fn floods(client: &Client, count: usize) {
     (0..count).for_each(|_| client.writes(&text));
 }
 
+/// An app server whose window one session has filled.
+fn flooded() -> (World, App, Client) {
+    let mut world = World::new();
+    let app = with_window(&mut world);
+    let flooder = world.websocket(&app);
+    moves_window(&mut world, &app);
+    floods(&flooder, 1_000);
+    world.run();
+    (world, app, flooder)
+}
+
 /// How many messages of the session are among those that arrived.
 fn of(heard: &[String], client: &Client) -> usize {
     let begin = format!("{}: ", client.number.0);
@@ -40,12 +51,7 @@ fn of(heard: &[String], client: &Client) -> usize {
 
 #[test]
 fn a_flood_fills_the_window_and_no_more() {
-    let mut world = World::new();
-    let app = with_window(&mut world);
-    let flooder = world.websocket(&app);
-    moves_window(&mut world, &app);
-    floods(&flooder, 1_000);
-    world.run();
+    let (mut world, app, flooder) = flooded();
     let first = of(&app.hears(), &flooder);
     assert!((10..=24).contains(&first), "{first} messages under way");
     assert!(flooder.wire.unread_bytes() > 0, "the rest stays in the client's stream");
@@ -132,12 +138,7 @@ fn very_many_that_send_little_wait_when_they_are_too_much_together() {
 
 #[test]
 fn a_client_that_waits_for_the_window_is_not_blamed_for_its_silence() {
-    let mut world = World::new();
-    let app = with_window(&mut world);
-    let flooder = world.websocket(&app);
-    moves_window(&mut world, &app);
-    floods(&flooder, 1_000);
-    world.run();
+    let (mut world, _app, _flooder) = flooded();
     world.pass(std::time::Duration::from_secs(120));
     assert_eq!(world.sessions("websocket"), 1);
 }
