@@ -1,9 +1,13 @@
 // Nodes and a real NATS: who counts as a node of the cluster, and what happens when NATS or a node goes or hangs.
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { describe, test } from "node:test";
 import { nats as startNats, freePort } from "../../testing/daemon.mjs";
 import { NatsClient } from "../../testing/nats_client.mjs";
+import { PollingSession } from "../../testing/engine.mjs";
+import { request } from "../../testing/stream.mjs";
 import { until } from "../../testing/wait.mjs";
+import { startApp } from "../harness/app.mjs";
 import { beat, clusterName, clusterOf, complete, readiness, startMember } from "../harness/members.mjs";
 import { startNode } from "../harness/node.mjs";
 import { PLAIN } from "../harness/world.mjs";
@@ -110,6 +114,50 @@ withNats("a stranger at NATS changes nothing, and is counted", async (stage) => 
   });
   await logged(nodes[0], /wrong signature.*came through NATS, and is ignored/);
   assert.deepEqual(await members(nodes[0]), before);
+  await complete(nodes);
+  assert.equal(nodes[0].log.count(/does not answer|is gone|has ended/), 0);
+});
+
+withNats("a flood of forged beats does not keep the nodes' own words waiting", async (stage) => {
+  const cluster = clusterName();
+  const nodes = await Promise.all([stage.member(cluster), stage.member(cluster)]);
+  await complete(nodes);
+  const app = await startApp({ trunkline: { endpoint: nodes[0].url } });
+  stage.started.push(app);
+  const stranger = await NatsClient.connect(stage.nats.port);
+  stage.started.push(stranger);
+  // A beat that is read to its end before it is found to be forged.
+  const forged = beat({ cluster, key: "not the cluster's key", number: 7, node: "evil" });
+  const subject = `tl.${cluster}.beat`;
+  const chunk = Buffer.concat(
+    Array.from({ length: 500 }, () =>
+      Buffer.from(`PUB ${subject} ${forged.length}\r\n${forged.toString("latin1")}\r\n`, "latin1"),
+    ),
+  );
+  let over = false;
+  const flood = (async () => {
+    while (!over) {
+      if (!stranger.socket.write(chunk)) await once(stranger.socket, "drain");
+      await new Promise((done) => setImmediate(done));
+    }
+  })();
+  const count = async (node) => (await node.metrics()).get('trunkline_mesh_strangers_total{cause="forged"}');
+  await until("the flood", async () => (await count(nodes[0])) > 5_000 && (await count(nodes[1])) > 5_000);
+  const begun = await count(nodes[1]);
+  // Each request goes to the node that does not hold the session.
+  const session = await PollingSession.open(nodes[0].port, { join: true });
+  session.send = (method, path, options) => request(nodes[1].port, method, path, options);
+  await session.collect(1);
+  for (let turn = 0; turn < 20; turn += 1) {
+    assert.equal((await session.post(`42${turn}["echo",${turn}]`)).status, 200);
+    assert.deepEqual(await session.collect(1), [`43${turn}[${turn}]`]);
+  }
+  const before = await count(nodes[1]);
+  // About half a million pass meanwhile; behind all that wait for the node it was more than six.
+  assert.ok(before - begun < 3_000_000, `${before - begun} beats went before 40 requests`);
+  await until("more of the flood", async () => (await count(nodes[1])) > before);
+  over = true;
+  await flood;
   await complete(nodes);
   assert.equal(nodes[0].log.count(/does not answer|is gone|has ended/), 0);
 });

@@ -113,8 +113,13 @@ impl Notices {
     }
 }
 
+/// What a word of another node occupies; one without bytes takes memory too. The other notices are few.
 fn bytes_of(notice: &PeerNotice) -> usize {
-    if let PeerNotice::Word { word, .. } = notice { word.len() } else { 0 }
+    if let PeerNotice::Word { word, .. } = notice {
+        word.len() + size_of::<PeerNotice>()
+    } else {
+        0
+    }
 }
 
 impl Inbox {
@@ -215,8 +220,21 @@ mod tests {
         let numbers = all.iter().map_while(|notice| {
             if let PeerNotice::Word { number, .. } = notice { Some(*number) } else { None }
         });
-        assert!(numbers.eq(0..64), "the first ones, in order");
-        assert_eq!(all[64..], [PeerNotice::Linked(peer)]);
+        assert!(numbers.eq(0..63), "the first ones, in order");
+        assert_eq!(all[63..], [PeerNotice::Linked(peer)]);
+    }
+
+    #[test]
+    fn words_without_bytes_are_bounded_too() {
+        let (inbox, mut received) = Inbox::new();
+        let peer = trunkline_mesh::PeerKey { number: 1, incarnation: 1 };
+        let fit = NOTICED_BYTES_MAX / size_of::<PeerNotice>();
+        for number in 0..fit as u32 + 10 {
+            let (hub, word) = (trunkline_trunk::Str::EMPTY, bytes::Bytes::new());
+            inbox.notify(PeerNotice::Word { peer, door: 1, hub, number, word });
+        }
+        let noticed = || received.notices.receiver.try_recv().ok();
+        assert_eq!(std::iter::from_fn(noticed).count(), fit);
     }
 
     #[tokio::test]

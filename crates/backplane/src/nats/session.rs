@@ -6,7 +6,7 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 
 use async_nats::{Client, Event, Message, StatusCode, Subscriber};
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::time::{Instant, sleep_until};
 use trunkline_mesh::BusEvent;
@@ -20,6 +20,10 @@ use crate::subjects::{self, Subjects};
 
 /// Inboxes that may wait for the receiving half.
 const INBOXES_MAX: usize = 16;
+
+/// What one source may bring before the others have their turn. All together stay within what tokio lets
+/// a task take at once (128); a source that comes after that would never be looked at.
+const TURN: usize = 32;
 
 /// After a refusal, the time without another one after which NATS counts as reached.
 const PROBATION: Duration = Duration::from_secs(1);
@@ -110,6 +114,37 @@ struct Sources {
     inboxes: Vec<Subscriber>,
 }
 
+/// What a source may have after its turn.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Left {
+    Nothing,
+    /// More may be there; nobody has been asked to wake the task for it.
+    More,
+    Ended,
+}
+
+impl Left {
+    fn and(self, other: Self) -> Self {
+        self.max(other)
+    }
+}
+
+/// Takes at most a turn of what is there.
+fn turn<S: Stream + Unpin>(
+    cx: &mut Context<'_>,
+    source: &mut S,
+    mut take: impl FnMut(S::Item),
+) -> Left {
+    for _ in 0..TURN {
+        match source.poll_next_unpin(cx) {
+            Poll::Ready(Some(item)) => take(item),
+            Poll::Ready(None) => return Left::Ended,
+            Poll::Pending => return Left::Nothing,
+        }
+    }
+    Left::More
+}
+
 /// The half that takes what comes.
 struct Receiving<'a> {
     client: &'a Client,
@@ -137,31 +172,34 @@ impl Receiving<'_> {
         .await;
     }
 
-    /// Takes everything that is there. Ready when the connection ends, or is of no use. Beats come
-    /// before the rest: however much that is, it does not make the peers seem silent.
+    /// Takes a turn of each source, and is called again at once while one has more. Ready when the connection
+    /// ends, or is of no use. Beats come before the rest: however much that is, it does not make the peers
+    /// seem silent. They come in turns: anybody on NATS can publish beats, and the rest must not starve.
     fn take(&mut self, cx: &mut Context<'_>, sources: &mut Sources) -> Poll<()> {
         while let Poll::Ready(change) = sources.changes.poll_recv(cx) {
             let Some(change) = change else { return Poll::Ready(()) };
             self.change(change);
         }
-        while let Poll::Ready(message) = sources.beats.poll_next_unpin(cx) {
-            let Some(message) = message else { return Poll::Ready(()) };
-            self.beat(message);
-        }
-        while let Poll::Ready(message) = sources.answers.poll_next_unpin(cx) {
-            let Some(message) = message else { return Poll::Ready(()) };
-            self.answer(&message);
-        }
+        let beats = turn(cx, &mut sources.beats, |message| self.beat(message));
+        let answers = turn(cx, &mut sources.answers, |message| self.answer(&message));
         while let Poll::Ready(Some(inbox)) = sources.new_inboxes.poll_recv(cx) {
             sources.inboxes.push(inbox);
         }
+        let mut left = beats.and(answers);
         for inbox in &mut sources.inboxes {
-            while let Poll::Ready(message) = inbox.poll_next_unpin(cx) {
-                let Some(message) = message else { return Poll::Ready(()) };
-                self.datagram(message);
-            }
+            left = left.and(turn(cx, inbox, |message| self.datagram(message)));
         }
-        if self.refusal.is_some() { Poll::Ready(()) } else { Poll::Pending }
+        // The one that was first is last in the next turn.
+        if !sources.inboxes.is_empty() {
+            sources.inboxes.rotate_left(1);
+        }
+        if self.refusal.is_some() || left == Left::Ended {
+            return Poll::Ready(());
+        }
+        if left == Left::More {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
     }
 
     fn beat(&self, message: Message) {
@@ -253,5 +291,35 @@ impl Receiving<'_> {
             }
             self.events.put(BusEvent::Disconnected { cause: cause.to_owned() });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::task::Waker;
+
+    use futures_util::stream;
+
+    use super::*;
+
+    #[test]
+    fn a_source_that_never_runs_dry_gets_a_turn_and_no_more() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut taken = 0;
+        assert_eq!(turn(&mut cx, &mut stream::repeat(()), |()| taken += 1), Left::More);
+        assert_eq!(taken, TURN);
+    }
+
+    #[test]
+    fn what_a_source_has_left_is_known() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut taken = Vec::new();
+        let mut waits = stream::iter([1, 2]).chain(stream::pending());
+        assert_eq!(turn(&mut cx, &mut waits, |item| taken.push(item)), Left::Nothing);
+        let mut ends = stream::iter([3]);
+        assert_eq!(turn(&mut cx, &mut ends, |item| taken.push(item)), Left::Ended);
+        assert_eq!(taken, [1, 2, 3]);
+        assert_eq!(Left::More.and(Left::Nothing), Left::More);
+        assert_eq!(Left::More.and(Left::Ended), Left::Ended);
     }
 }

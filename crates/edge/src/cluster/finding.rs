@@ -14,7 +14,7 @@ use crate::unavailable::Unavailable;
 
 /// The most questions per second: an id may be invented.
 const PER_SECOND: u32 = 100;
-/// The most questions that wait for their turn.
+/// The most questions that wait for their turn, or for a node that may have the session.
 const WAITING_MAX: usize = 512;
 /// The longest time that a question takes.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -80,7 +80,7 @@ impl Finding {
             search.replies.push(reply);
             return;
         }
-        if self.waiting.len() >= WAITING_MAX {
+        if self.waiting.len() + self.later.len() >= WAITING_MAX {
             let _ = reply.send(Err(Unavailable::MeshDown));
             return;
         }
@@ -242,5 +242,32 @@ impl Finding {
             let keep = if found.is_some() { SOMEBODY_HAS } else { NOBODY_HAS };
             self.known.insert(search.name, (now + keep, found));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reply;
+
+    #[test]
+    fn searches_that_wait_for_a_node_are_bounded_with_those_that_wait_for_their_turn() {
+        let mut finding = Finding::default();
+        let now = Timestamp::from_micros(0);
+        let begin = |finding: &mut Finding, id: u32| {
+            let (reply, answer) = reply::pair();
+            finding.search(now, id, (0, id.to_string().into()), reply);
+            answer
+        };
+        let mut kept = Vec::new();
+        for id in 0..WAITING_MAX as u32 {
+            kept.push(begin(&mut finding, id));
+            // No node can be asked at present.
+            let (question, _) = finding.next_question(now).expect("a turn");
+            finding.ask_later(question);
+        }
+        let mut refused = begin(&mut finding, u32::MAX);
+        assert!(matches!(refused.try_recv(), Ok(Err(Unavailable::MeshDown))));
+        assert!(kept.iter_mut().all(|answer| answer.try_recv().is_err()), "they wait");
     }
 }
