@@ -12,16 +12,26 @@ export class Cluster {
 
   /**
    * `brokers`: how many NATS servers; `broker`: one that is there already; `alone`: nodes without a cluster, for
-   * comparison; `balanced`: whether HAProxy is in front; `args` of every node.
+   * comparison; `balanced`: whether HAProxy is in front; `args` of every node; `advertised(port)` gives the address
+   * that app servers use for the node with this port.
    */
-  static async start({ nodes = 3, brokers = 1, broker, threads = 1, alone = false, balanced = true, args = [] } = {}) {
+  static async start({
+    nodes = 3,
+    brokers = 1,
+    broker,
+    threads = 1,
+    alone = false,
+    balanced = true,
+    args = [],
+    advertised = (port) => `http://127.0.0.1:${port}`,
+  } = {}) {
     const cluster = new Cluster();
     clusters += 1;
     try {
       if (!alone && !broker) cluster.brokers = await natsCluster(brokers);
       const urls = (broker ? [broker] : cluster.brokers).map(({ port }) => `nats://127.0.0.1:${port}`).join(",");
       const own = alone ? [] : ["--cluster", `e2e-${process.pid}-${clusters}`, "--nats", urls];
-      cluster.#args = { threads, alone, args: [...own, ...args] };
+      cluster.#args = { threads, alone, advertised, args: [...own, ...args] };
       const started = await Promise.allSettled(Array.from({ length: nodes }, () => cluster.#start()));
       cluster.nodes = started.filter(({ status }) => status === "fulfilled").map(({ value }) => value);
       for (const one of started) if (one.status === "rejected") throw one.reason;
@@ -39,9 +49,9 @@ export class Cluster {
   }
 
   async #start(place = {}) {
-    const { threads, alone, args } = this.#args;
+    const { threads, alone, advertised, args } = this.#args;
     const listen = place.listen ?? `127.0.0.1:${await freePort()}`;
-    const own = alone ? [] : ["--advertise", `http://${listen}`];
+    const own = alone ? [] : ["--advertise", await advertised(Number(listen.split(":").at(-1)))];
     return startNode({ threads, listen, admin: place.admin, args: [...args, ...own] });
   }
 
