@@ -185,3 +185,62 @@ fn what_fitted_a_slow_service_is_forgotten() {
     }
     assert_eq!(pace.limit(), first);
 }
+
+/// So many answers at once, after this long each, while newcomers wait or not.
+fn answers(pace: &mut Pace, count: u32, took: Duration, wanted: bool) {
+    let now = Timestamp::ORIGIN;
+    if wanted {
+        assert!(!pace.refused(now, now), "it has answered a moment ago");
+    }
+    (0..count).for_each(|_| pace.answered(now, took));
+}
+
+#[test]
+fn one_bad_round_halves_the_number_and_calm_ones_bring_it_back() {
+    let mut pace = Pace::default();
+    let first = pace.limit();
+    answers(&mut pace, first, WAY, false);
+    for expected in [first / 2, first / 4, first / 8, first / 16, first / 16] {
+        let count = pace.limit();
+        answers(&mut pace, count, Duration::from_secs(60), true);
+        assert_eq!(pace.limit(), expected);
+    }
+    for expected in [first / 8, first / 4, first / 2, first, first] {
+        let count = pace.limit();
+        answers(&mut pace, count, WAY, false);
+        assert_eq!(pace.limit(), expected);
+    }
+}
+
+#[test]
+fn a_round_without_a_wait_doubles_the_number_and_one_with_half_a_wait_adds_little() {
+    let mut pace = Pace::default();
+    let first = pace.limit();
+    answers(&mut pace, first, WAY, true);
+    assert_eq!(pace.limit(), 2 * first);
+    answers(&mut pace, 2 * first, WAY + PACE_WAIT * 3 / 4, true);
+    assert_eq!(pace.limit(), 2 * first + first / 4);
+}
+
+#[test]
+fn two_calls_answered_at_once_show_that_the_app_itself_takes_the_time() {
+    for calls in [1_u32, 2] {
+        let mut pace = Pace::default();
+        let first = pace.limit();
+        answers(&mut pace, first, WAY, false);
+        let mut now = Timestamp::ORIGIN;
+        assert!(!pace.refused(now, now));
+        for _ in 0..calls {
+            now = now + PACE_WAIT / 2;
+            assert!(pace.refused(now, Timestamp::ORIGIN), "it is called");
+            now = now + WAY;
+            assert!(!pace.refused(now, now));
+        }
+        let before = pace.limit();
+        assert_eq!(before, first << calls);
+        now = now + Duration::from_secs(2);
+        pace.answered(now, Duration::from_secs(2));
+        let expected = if calls == 2 { before } else { before / 2 };
+        assert_eq!(pace.limit(), expected, "after {calls} calls");
+    }
+}

@@ -57,6 +57,17 @@ pub struct Window {
     /// The time of the way to the app server and back, without a wait; `None` before the first
     /// answer.
     way: Option<Duration>,
+    life: Life,
+}
+
+/// Whether the app server answers.
+#[derive(Clone, Copy, Debug)]
+enum Life {
+    Answers,
+    /// A measurement was found overdue then.
+    Overdue(Timestamp),
+    /// It has stopped to answer: there is no window any more.
+    GivenUp,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +91,31 @@ impl Window {
             asked: VecDeque::new(),
             number: 0,
             way: None,
+            life: Life::Answers,
         }
+    }
+
+    /// Looks whether a measurement has had no answer for three intervals, although the app server
+    /// lives. True: the window is given up now and nothing is measured again, since it would stay
+    /// full for ever. After a pause of the whole node the answer may be among what is read next,
+    /// so that the last interval begins when the measurement is first found overdue.
+    #[must_use]
+    pub fn gives_up(&mut self, now: Timestamp, interval: Duration) -> bool {
+        let Some(asked) = self.asked.front() else { return false };
+        if now.since(asked.at) < 2 * interval {
+            self.life = Life::Answers;
+            return false;
+        }
+        match self.life {
+            Life::Answers => self.life = Life::Overdue(now),
+            Life::Overdue(since) if now.since(since) >= interval => {
+                self.life = Life::GivenUp;
+                self.asked.clear();
+                return true;
+            }
+            Life::Overdue(_) | Life::GivenUp => (),
+        }
+        false
     }
 
     /// The size, in weight.
@@ -98,6 +133,9 @@ impl Window {
     /// Notes that all messages up to this weight are sent now. Returns the token of a
     /// `Ping` to send after them, if it is time to measure.
     pub fn measure(&mut self, now: Timestamp, sent: u64) -> Option<Bytes> {
+        if matches!(self.life, Life::GivenUp) {
+            return None;
+        }
         self.sent = self.sent.max(sent);
         let under_way = self.sent - self.handled;
         let before = self.asked.back().map_or(self.handled, |asked| asked.sent);
@@ -125,6 +163,7 @@ impl Window {
             return false;
         }
         self.asked.pop_front();
+        self.life = Life::Answers;
         self.handled = asked.sent;
         let took = now.since(asked.at);
         let way = self.way.map_or(took, |way| {

@@ -94,3 +94,26 @@ fn a_pong_carries_the_pings_token() {
     pair.node.handle_frame(pair.now, Frame::Ping { token: token.clone() }).unwrap();
     assert_eq!(frames(&mut pair), [Frame::Pong { token }]);
 }
+
+#[test]
+fn an_app_server_that_lives_and_answers_no_measurement_any_more_has_no_window() {
+    let mut pair = up();
+    let mut now = Timestamp::ORIGIN;
+    let Some(Frame::Ping { token }) = pair.node.trunk.measure(now, 0) else {
+        panic!("the way is measured first")
+    };
+    pair.node.handle_frame(now, Frame::Pong { token }).unwrap();
+    let credit = |pair: &Pair| {
+        let credit = pair.node.credit().expect("it is up");
+        (credit.has_window(), credit.room() > 0)
+    };
+    pair.node.credit().expect("it is up").spend(100_000);
+    assert!(pair.node.trunk.measure(now, 100_000).is_some());
+    assert_eq!(credit(&pair), (true, false), "the window is full");
+    for intervals in 1..=3 {
+        assert_eq!(credit(&pair), (true, false), "after {intervals} intervals");
+        now = now + INTERVAL;
+        pair.node.handle_frame(now, Frame::Ping { token: Bytes::new() }).unwrap();
+    }
+    assert_eq!(credit(&pair), (false, true));
+}

@@ -175,3 +175,63 @@ fn answers_that_are_a_little_late_leave_room_for_ordinary_messages() {
     }
     assert!(window.size() >= first, "{} of {first}", window.size());
 }
+
+#[test]
+fn a_window_whose_measurements_have_no_answer_is_given_up() {
+    let interval = Duration::from_secs(10);
+    let mut window = Window::new(CREDIT);
+    let mut now = Timestamp::ORIGIN;
+    assert!(!window.gives_up(now, interval), "nothing is asked");
+    let token = window.measure(now, 0).expect("the way is measured first");
+    now = now + 3 * interval;
+    assert!(!window.gives_up(now, interval), "the answer may be among what is read next");
+    assert!(window.answered(now, &token, false));
+    let token = window.measure(now, window.full_at()).expect("it is full");
+    now = now + 2 * interval - STEP;
+    assert!(!window.gives_up(now, interval));
+    now = now + STEP;
+    assert!(!window.gives_up(now, interval));
+    now = now + interval - STEP;
+    assert!(!window.gives_up(now, interval));
+    now = now + STEP;
+    assert!(window.gives_up(now, interval));
+    assert!(!window.gives_up(now + 9 * interval, interval), "once");
+    assert_eq!(window.measure(now, window.full_at()), None, "nothing is measured any more");
+    assert!(!window.answered(now, &token, false), "too late");
+}
+
+#[test]
+fn one_slow_answer_halves_the_window_at_most_and_one_fast_answer_doubles_it_at_most() {
+    let mut window = Window::new(CREDIT);
+    let mut now = Timestamp::ORIGIN;
+    let token = window.measure(now, 0).expect("the way is measured first");
+    assert!(window.answered(now, &token, false));
+    for took in [Duration::ZERO, Duration::from_secs(5)] {
+        let before = window.size();
+        for full in [false, true] {
+            let token = window.measure(now, window.full_at()).expect("it is full");
+            now = now + took;
+            assert!(window.answered(now, &token, full));
+        }
+        let size = window.size();
+        assert!(size >= before / 4 && size <= before * 2, "{before} to {size}");
+    }
+    for _ in 0..20 {
+        if let Some(token) = window.measure(now, window.full_at()) {
+            now = now + Duration::from_secs(5);
+            assert!(window.answered(now, &token, true));
+        }
+    }
+    assert_eq!(window.size(), 512, "the least");
+}
+
+#[test]
+fn at_most_four_measurements_are_under_way() {
+    let mut window = Window::new(CREDIT);
+    let mut sent = 0;
+    let asked = (0..20).filter(|_| {
+        sent += u64::from(CREDIT);
+        window.measure(Timestamp::ORIGIN, sent).is_some()
+    });
+    assert_eq!(asked.count(), 4);
+}

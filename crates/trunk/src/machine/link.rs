@@ -201,6 +201,11 @@ impl Link {
         );
     }
 
+    /// How often a silent peer is sent a `Ping`.
+    pub const fn ping_interval(&self) -> Duration {
+        self.ping_interval
+    }
+
     /// Notes input that is no frame of this version: it still counts as a sign of life.
     pub fn handle_life(&mut self, now: Timestamp) {
         if let Phase::Up { .. } = self.phase {

@@ -58,6 +58,11 @@ impl Node {
         }
     }
 
+    /// The credit that all senders share, once the app server is accepted.
+    pub fn credit(&self) -> Option<&SharedCredit> {
+        self.credit.as_deref()
+    }
+
     /// Handles a batch; before the first broadcast of every second batch, it stops to look.
     pub fn handle_batch(&mut self, now: Timestamp, batch: Bytes) -> Result<(), Misbehaved> {
         self.batches += 1;

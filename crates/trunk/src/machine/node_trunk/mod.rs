@@ -100,6 +100,10 @@ impl NodeTrunk {
     /// Handles one WebSocket message: its contents come out of [`Self::poll_step`].
     pub fn handle_batch(&mut self, now: Timestamp, batch: Bytes) {
         self.link.handle_life(now);
+        if self.window.gives_up(now, self.link.ping_interval()) {
+            self.credit.begin_round(u32::MAX);
+            self.make_room_up_to(u64::MAX);
+        }
         self.count_batch(now, batch.len());
         self.reading.push(now, batch);
     }
@@ -187,7 +191,11 @@ impl NodeTrunk {
     }
 
     fn make_room(&mut self) {
-        if self.credit.set_full_at(self.window.full_at()) {
+        self.make_room_up_to(self.window.full_at());
+    }
+
+    fn make_room_up_to(&mut self, full_at: u64) {
+        if self.credit.set_full_at(full_at) {
             self.steps.push_back(Step::CreditReturned);
         }
     }
