@@ -66,7 +66,7 @@ enum Life {
     Answers,
     /// A measurement was found overdue then.
     Overdue(Timestamp),
-    /// It has stopped to answer: there is no window any more.
+    /// It has stopped answering: there is no window any more.
     GivenUp,
 }
 

@@ -235,3 +235,20 @@ fn at_most_four_measurements_are_under_way() {
     });
     assert_eq!(asked.count(), 4);
 }
+
+#[test]
+fn one_that_answers_late_keeps_its_window() {
+    let interval = Duration::from_secs(10);
+    let mut window = Window::new(CREDIT);
+    let mut now = Timestamp::ORIGIN;
+    let first = window.measure(now, 0).expect("the way is measured first");
+    let second = window.measure(now, window.full_at()).expect("half of it is sent");
+    now = now + 2 * interval;
+    assert!(!window.gives_up(now, interval), "both are overdue");
+    now = now + interval / 2;
+    assert!(window.answered(now, &first, false));
+    assert!(!window.gives_up(now, interval), "it has just answered");
+    now = now + interval / 2 + STEP;
+    assert!(!window.gives_up(now, interval), "and half an interval ago");
+    assert!(window.answered(now, &second, false));
+}
