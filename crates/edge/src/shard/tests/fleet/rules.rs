@@ -232,9 +232,9 @@ impl Fleet {
 
     /// Checks that everything has come to its end, and that nothing is missing.
     pub(super) fn check_rest(&mut self) {
-        // A client may be about to answer a ping.
+        // A client may be about to answer a ping, or its next poll about to be asked of another node.
         for _ in 0..20 {
-            if !self.players.iter().any(Player::is_busy) {
+            if !self.players.iter().any(Player::is_busy) && self.requests_are_asked() {
                 break;
             }
             self.pass(Duration::from_millis(100));
@@ -263,6 +263,20 @@ impl Fleet {
                 }
             }
         }
+    }
+
+    /// Whether no request for a session of another node is on its way there.
+    fn requests_are_asked(&self) -> bool {
+        let (mut asking, mut serving) = (0, 0);
+        for process in self.nodes.iter().filter_map(|node| node.process.as_ref()) {
+            let relayed = process.core.relayed();
+            if relayed.asking != process.tasks.iter().filter(|task| task.is_elsewhere()).count() {
+                return false;
+            }
+            asking += relayed.asking;
+            serving += relayed.serving;
+        }
+        asking == serving
     }
 
     /// Checks that nodes have the requests of clients that wait, and no others.
