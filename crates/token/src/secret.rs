@@ -46,6 +46,16 @@ impl KeyMark {
         }
         Self(mark)
     }
+
+    /// The mark, for another process that has the same keys.
+    pub fn to_bytes(self) -> [u8; 8] {
+        self.0
+    }
+
+    /// A mark of another process.
+    pub fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(bytes)
+    }
 }
 
 /// A key with its mark.

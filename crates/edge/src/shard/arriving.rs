@@ -25,7 +25,6 @@ use trunkline_trunk::{
 };
 use trunkline_websocket::{Opcode, encode};
 
-use super::Shard;
 use super::capture::Queue;
 use super::command::Asked;
 use super::export::{Export, MovedSocket};
@@ -35,6 +34,7 @@ use super::recovery::keep_time;
 use super::slot::{Carrier, Extra, Live, State, number_of};
 use super::streams::Stream;
 use super::uplink::Held;
+use super::{ClientToken, Shard};
 use crate::cluster::{MoveKey, MoveStep};
 use crate::hub::{Trunk, TrunkNumber};
 use crate::sid::Sid;
@@ -251,8 +251,18 @@ impl Shard {
         let Arriving { sid_text, client, base64_only, stream, unheard, queue, export, .. } =
             *arriving;
         let Some(export) = export else { return };
-        let Export { engine, custom_sid, lasting, held, request, standing, closed, sockets, cut } =
-            *export;
+        let Export {
+            engine,
+            custom_sid,
+            lasting,
+            held,
+            request,
+            standing,
+            closed,
+            sockets,
+            cut,
+            key,
+        } = *export;
         let protocol = engine.protocol();
         let mut session = Session::import(self.now, config, engine);
         session.set_base64_only(base64_only);
@@ -303,6 +313,8 @@ impl Shard {
         self.count_move(if has_gap { "failed" } else { "moved" });
         self.count_upgrade("done");
         self.begin_anew(index, standing.leaves);
+        // The key may have been taken away while the session was on its way.
+        self.note_token(index, &trunk_of.hub, ClientToken { key, ends: None });
     }
 
     /// Closes a session whose app had closed it before it left its owner.

@@ -7,10 +7,13 @@
 use bytes::{Buf, Bytes};
 use trunkline_engineio::{BadSnapshot, Snapshot};
 use trunkline_switchboard::recovery::Cut;
+use trunkline_token::KeyMark;
 use trunkline_trunk::{ClientRequest, CloseCode, Header, StandingFlags, Str, Transport};
 
-/// The version of the bytes. A reader refuses every other one.
+/// The version of the bytes of a session without a key. A reader refuses versions that it does not know.
 const VERSION: u8 = 1;
+/// The same, and at the end the mark of the key.
+const VERSION_WITH_KEY: u8 = 2;
 
 /// A session that moves.
 #[derive(Clone, Debug)]
@@ -30,6 +33,8 @@ pub(super) struct Export {
     pub(super) sockets: Vec<MovedSocket>,
     /// For each app server, the number of the last broadcast that the session has had.
     pub(super) cut: Cut,
+    /// Which of the hub's keys signed the client's token: the session ends with that key.
+    pub(super) key: Option<KeyMark>,
 }
 
 /// A socket of a session that moves.
@@ -63,7 +68,7 @@ pub(super) enum BadExport {
 
 impl Export {
     pub(super) fn encode(&self) -> Bytes {
-        let mut to = vec![VERSION];
+        let mut to = vec![if self.key.is_some() { VERSION_WITH_KEY } else { VERSION }];
         put_bytes(&mut to, &self.engine.encode());
         put_option(&mut to, self.custom_sid.as_ref(), |to, sid| put_text(to, sid));
         put_headers(&mut to, &self.lasting);
@@ -89,15 +94,17 @@ impl Export {
             put_text(to, server);
             put_number(to, *number);
         });
+        to.extend(self.key.iter().flat_map(|key| key.to_bytes()));
         Bytes::from(to)
     }
 
     pub(super) fn decode(bytes: Bytes) -> Result<Self, BadExport> {
         let mut from = Unread(bytes);
-        match from.byte()? {
-            VERSION => (),
+        let has_key = match from.byte()? {
+            VERSION => false,
+            VERSION_WITH_KEY => true,
             other => return Err(BadExport::Version(other)),
-        }
+        };
         let export = Self {
             engine: Snapshot::decode(from.bytes()?)?,
             custom_sid: from.option(Unread::text)?,
@@ -108,6 +115,7 @@ impl Export {
             closed: from.option(|from| from.byte().map(CloseCode))?,
             sockets: from.list(6, Unread::socket)?,
             cut: Cut(from.list(2, |from| Ok((from.text()?, from.number()?)))?),
+            key: has_key.then(|| from.key()).transpose()?,
         };
         if from.0.has_remaining() { Err(BadExport::LeftOver) } else { Ok(export) }
     }
@@ -175,6 +183,13 @@ impl Unread {
             1 => Ok(true),
             _ => Err(BadExport::Undefined),
         }
+    }
+
+    fn key(&mut self) -> Result<KeyMark, BadExport> {
+        let (bytes, rest) = self.0.split_first_chunk().ok_or(BadExport::Truncated)?;
+        let (key, read) = (KeyMark::from_bytes(*bytes), self.0.len() - rest.len());
+        self.0.advance(read);
+        Ok(key)
     }
 
     /// A number in its shortest form.
@@ -312,37 +327,46 @@ pub(crate) mod tests {
                 closed: Some(CloseCode(200)),
                 sockets: vec![socket, bare],
                 cut: Cut(vec![("p".into(), u64::MAX), ("q".into(), 0)]),
+                key: None,
             }
+        }
+
+        fn with_key() -> Export {
+            Export { key: Some(KeyMark::from_bytes(*b"8 bytes!")), ..export() }
         }
 
         #[test]
         fn what_is_written_reads_back() {
-            let (export, bytes) = (export(), export().encode());
-            let back = Export::decode(bytes.clone()).expect("our own bytes");
-            assert_eq!((&back.sockets, &back.cut), (&export.sockets, &export.cut));
-            assert_eq!((back.request, back.lasting), (export.request, export.lasting));
-            assert_eq!((back.held, back.closed), (export.held, export.closed));
-            assert_eq!((back.standing, back.custom_sid), (export.standing, export.custom_sid));
-            decode(&bytes);
+            for (export, again) in [(export(), export()), (with_key(), with_key())] {
+                let bytes = again.encode();
+                let back = Export::decode(bytes.clone()).expect("our own bytes");
+                assert_eq!((&back.sockets, &back.cut), (&export.sockets, &export.cut));
+                assert_eq!((back.request, back.lasting), (export.request, export.lasting));
+                assert_eq!((back.held, back.closed), (export.held, export.closed));
+                assert_eq!((back.standing, back.custom_sid), (export.standing, export.custom_sid));
+                assert_eq!(back.key, export.key);
+                decode(&bytes);
+            }
         }
 
         #[test]
         fn bytes_that_are_no_session_are_refused() {
-            let good = export().encode();
-            for end in 0..good.len() {
-                assert!(Export::decode(good.slice(..end)).is_err(), "{end} bytes");
-            }
-            let read = |bytes: Vec<u8>| Export::decode(Bytes::from(bytes)).map(|_| ());
-            assert_eq!(read([&good[..], &[0]].concat()), Err(BadExport::LeftOver));
-            assert_eq!(read([&[9], &good[1..]].concat()), Err(BadExport::Version(9)));
             let mut rng = StdRng::seed_from_u64(7);
-            for _ in 0..20_000 {
-                let mut bytes = good.to_vec();
-                for _ in 0..rng.random_range(1..4) {
-                    let place = rng.random_range(0..bytes.len());
-                    bytes[place] = rng.random();
+            for good in [export().encode(), with_key().encode()] {
+                for end in 0..good.len() {
+                    assert!(Export::decode(good.slice(..end)).is_err(), "{end} bytes");
                 }
-                decode(&bytes);
+                let read = |bytes: Vec<u8>| Export::decode(Bytes::from(bytes)).map(|_| ());
+                assert_eq!(read([&good[..], &[0]].concat()), Err(BadExport::LeftOver));
+                assert_eq!(read([&[9], &good[1..]].concat()), Err(BadExport::Version(9)));
+                for _ in 0..20_000 {
+                    let mut bytes = good.to_vec();
+                    for _ in 0..rng.random_range(1..4) {
+                        let place = rng.random_range(0..bytes.len());
+                        bytes[place] = rng.random();
+                    }
+                    decode(&bytes);
+                }
             }
         }
     }

@@ -377,6 +377,7 @@ impl Shard {
             closed,
             sockets: sockets.collect(),
             cut: log.cut(),
+            key: self.tokens.key_of(index),
         };
         Some(export.encode())
     }

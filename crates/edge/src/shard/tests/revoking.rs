@@ -18,13 +18,13 @@ fn mark(key: &str) -> KeyMark {
     MarkedKey::new(Secret::new(key)).mark()
 }
 
-fn signed_by(key: &str) -> ClientToken {
+pub(super) fn signed_by(key: &str) -> ClientToken {
     ClientToken { key: Some(mark(key)), ends: None }
 }
 
 impl World {
     /// The configuration has a hub `chat` with these keys from now on, and the shard is told.
-    fn has_keys(&mut self, keys: &[&str]) {
+    pub(super) fn has_keys(&mut self, keys: &[&str]) {
         self.is_configured(&[HubConfig {
             name: "chat".into(),
             keys: keys.iter().copied().map(Secret::new).collect(),
@@ -39,7 +39,7 @@ impl World {
         self.run();
     }
 
-    fn has_ended(&self, client: &Client) -> bool {
+    pub(super) fn has_ended(&self, client: &Client) -> bool {
         self.live(client).is_none_or(|live| live.session.is_closed())
     }
 }
