@@ -122,31 +122,50 @@ fn what_the_app_closed_at_the_last_moment_still_gets_what_came_before() {
     assert_eq!(two.taker.slots(), 0);
 }
 
-#[test]
-fn messages_that_waited_for_credit_go_along() {
+/// Two nodes, and an app server that takes one message from the owner.
+fn with_credit_for_one() -> Two {
     let mut two = Two::new();
-    let (owner, taker) = (&mut two.owner, &mut two.taker);
-    owner.app_goes(&two.at_owner.clone());
-    two.at_owner = owner.app_with_credit("p", 1);
-    owner.app_says(&two.at_owner, [Frame::Number { next: 1 }]);
-    taker.run();
-    let client = two.client(&[]);
-    assert_eq!(two.owner.post(&client, "4first"), "ok");
-    let mut post = two.owner.begin_post(&client);
-    assert_eq!(two.owner.finish_post(&client, &mut post, "4second"), "waits");
-    assert_eq!(two.at_owner.hears(), [format!("{}: first", client.number.0)]);
-    // A client that does not wait for its post.
-    two.changes(&client);
+    two.owner.app_goes(&two.at_owner.clone());
+    two.at_owner = two.owner.app_with_credit("p", 1);
+    two.owner.app_says(&two.at_owner, [Frame::Number { next: 1 }]);
+    two.taker.run();
+    two
+}
+
+/// What the app server hears when the session has moved, with a message that follows at its stream.
+fn moves_on(two: &mut Two, client: &Client) -> Vec<String> {
+    two.changes(client);
     client.writes("4third");
     assert_eq!(two.carry(), ["take", "taken"]);
     let number = two.adopted();
     two.owner.app_says(&two.at_owner, [close(client.number, WireReason::Moved)]);
     two.taker.app_says(&two.at_taker, [accept(number)]);
     two.carry();
+    let begin = format!("{}: ", number.0);
     let heard = two.at_taker.hears();
-    let n = number.0;
-    let expected = [format!("upgraded {n}"), format!("{n}: third")];
-    assert_eq!(heard, expected, "a post that its client did not wait for is broken off");
+    assert_eq!(heard[0], format!("upgraded {}", number.0));
+    heard[1..].iter().map(|word| word.trim_start_matches(&*begin).to_owned()).collect()
+}
+
+#[test]
+fn messages_that_waited_for_credit_go_along() {
+    let mut two = with_credit_for_one();
+    let client = two.client(&[]);
+    let mut post = two.owner.begin_post(&client);
+    assert_eq!(two.owner.finish_post(&client, &mut post, "4first\x1e4second"), "waits");
+    assert_eq!(two.at_owner.hears(), [format!("{}: first", client.number.0)]);
+    assert_eq!(moves_on(&mut two, &client), ["second", "third"]);
+}
+
+#[test]
+fn a_post_that_its_client_did_not_wait_for_is_broken_off() {
+    let mut two = with_credit_for_one();
+    let client = two.client(&[]);
+    assert_eq!(two.owner.post(&client, "4first"), "ok");
+    let mut post = two.owner.begin_post(&client);
+    assert_eq!(two.owner.finish_post(&client, &mut post, "4second"), "waits");
+    assert_eq!(two.at_owner.hears(), [format!("{}: first", client.number.0)]);
+    assert_eq!(moves_on(&mut two, &client), ["third"]);
 }
 
 #[test]
