@@ -46,6 +46,19 @@ impl Address {
     }
 }
 
+/// Whether an address belongs to a private network, as a proxy in front of a node mostly does, and as
+/// nobody on the open internet can: private, loopback, link-local, or shared with a carrier (RFC 6598).
+pub const fn is_private(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let [first, second, ..] = ip.octets();
+            let is_shared = first == 100 && second & 0b1100_0000 == 64;
+            ip.is_private() || ip.is_loopback() || ip.is_link_local() || is_shared
+        }
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if *self == Self::OTHERS {

@@ -45,7 +45,7 @@ pub struct Counts {
     pub streams: u32,
     /// Its sessions.
     pub sessions: u32,
-    /// Whether its requests name others as their clients.
+    /// Whether its requests credibly name others as their clients.
     pub forwards: bool,
 }
 
@@ -220,12 +220,13 @@ impl Guests {
         if guest.is_limited(limits) { ban(guest, limits, times, now) } else { None }
     }
 
-    /// Notes that an address forwards requests of others: it is a proxy, or says so.
-    pub fn note_forwards(&mut self, address: Address) -> Counts {
+    /// Notes that an address forwards requests of others, or only says so: then it keeps its limits. Returns
+    /// what is counted for it.
+    pub fn note_forwards(&mut self, address: Address, is_credible: bool) -> Counts {
         let guest = self.known.get_mut(&address);
         let guest = guest.filter(|guest| guest.counts.streams > 0 || guest.counts.sessions > 0);
         guest.map_or_else(Counts::default, |guest| {
-            guest.counts.forwards = true;
+            guest.counts.forwards |= is_credible;
             guest.counts
         })
     }

@@ -25,7 +25,7 @@ mod rate;
 
 pub use trunkline_clock::Timestamp;
 
-pub use address::Address;
+pub use address::{Address, is_private};
 pub use guests::{Banned, Counts, Failed, Guests, Limits, StreamRefused};
 pub use lists::{LINE_MISTAKES_MAX, LineMistake, Prefix, PrefixError, Prefixes};
 pub use origins::{OriginError, OriginPattern, Origins};

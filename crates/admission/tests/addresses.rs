@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use trunkline_admission::Address;
+use trunkline_admission::{Address, is_private};
 
 fn of(text: &str, ipv6_prefix: u8) -> Address {
     Address::of(text.parse::<IpAddr>().expect("an address"), ipv6_prefix)
@@ -33,4 +33,46 @@ fn no_address_is_the_place_of_all_others() {
     let seen: std::collections::BTreeSet<_> = strange.iter().map(|ip| of(ip, 64)).collect();
     assert!(!seen.contains(&Address::OTHERS));
     assert_eq!(Address::OTHERS.to_string(), "other addresses");
+}
+
+#[test]
+fn addresses_of_private_networks_are_known_and_their_neighbours_are_not() {
+    let private = |text: &str| is_private(text.parse().expect("an address"));
+    for text in [
+        "10.0.0.0",
+        "10.255.255.255",
+        "172.16.0.1",
+        "172.31.255.255",
+        "192.168.0.1",
+        "127.9.9.9",
+        "169.254.1.1",
+        "100.64.0.0",
+        "100.127.255.255",
+        "::1",
+        "fc00::1",
+        "fdff::1",
+        "fe80::1",
+        "::ffff:10.0.0.1",
+    ] {
+        assert!(private(text), "{text}");
+    }
+    for text in [
+        "9.255.255.255",
+        "11.0.0.0",
+        "172.15.255.255",
+        "172.32.0.0",
+        "192.167.255.255",
+        "192.0.2.1",
+        "100.63.255.255",
+        "100.128.0.0",
+        "0.0.0.0",
+        "255.255.255.255",
+        "::",
+        "2001:db8::1",
+        "fe00::1",
+        "fec0::1",
+        "::ffff:8.8.8.8",
+    ] {
+        assert!(!private(text), "{text}");
+    }
 }

@@ -88,9 +88,15 @@ fn failures_get_cheap_answers_then_a_ban_that_ends() {
 fn a_forwarder_is_free_only_where_that_is_wanted() {
     let (mut guests, one, now) = (Guests::new(100), address(1), at_s(0));
     let lenient = Limits { forwarders_are_free: true, ..LIMITS };
-    assert_eq!(guests.note_forwards(one), Counts::default(), "it has nothing here");
+    assert_eq!(guests.note_forwards(one, true), Counts::default(), "it has nothing here");
     guests.open_stream(one, &lenient, now).expect("the first");
-    assert_eq!(guests.note_forwards(one), Counts { streams: 1, sessions: 0, forwards: true });
+    let said = Counts { streams: 1, sessions: 0, forwards: false };
+    assert_eq!(guests.note_forwards(one, false), said, "who only says so is as others");
+    let opened: Vec<_> = (0..3).map(|_| guests.open_session(one, &lenient, now)).collect();
+    assert_eq!(opened[2], None);
+    let forwards = Counts { streams: 1, sessions: 2, forwards: true };
+    assert_eq!(guests.note_forwards(one, true), forwards);
+    assert_eq!(guests.note_forwards(one, false), forwards, "what was credible once stays so");
     for _ in 0..100 {
         assert!(guests.open_stream(one, &lenient, now).is_ok());
         assert!(guests.open_session(one, &lenient, now).is_some());

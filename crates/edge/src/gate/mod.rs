@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
-use trunkline_admission::{Address, Banned, Bucket, Failed, Guests, Rate, StreamRefused};
+use trunkline_admission::{
+    Address, Banned, Bucket, Failed, Guests, Rate, StreamRefused, is_private,
+};
 use trunkline_clock::Timestamp;
 use trunkline_http::LogPace;
 
@@ -157,10 +159,11 @@ impl Gate {
     }
 
     /// Notes that requests of this address carry the addresses of others, although it is no trusted
-    /// proxy. Logs once what to do about it, when most sessions are its own.
+    /// proxy. A private network's address is believed to be a proxy; on the open internet anybody could
+    /// write that. Logs once what to do about it, when most sessions are its own.
     pub(crate) fn note_forwards(&self, rules: &Rules, ip: IpAddr, sessions_total: usize) {
         let Some(address) = rules.counted(ip) else { return };
-        let counts = self.table(address).note_forwards(address);
+        let counts = self.table(address).note_forwards(address, is_private(ip));
         let most =
             counts.sessions >= HINT_SESSIONS_MIN && counts.sessions as usize > sessions_total / 2;
         if most && !self.hinted.swap(true, Ordering::Relaxed) {

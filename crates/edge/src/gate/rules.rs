@@ -76,8 +76,8 @@ impl Rules {
             sessions_max: limits.address_sessions_max,
             handshakes: rate(limits.address_handshakes_per_second),
             failures: rate(limits.address_failures_per_second),
-            // An operator who has said nothing about proxies may have one in front, and all clients
-            // behind it would share the limits of one.
+            // An operator who has said nothing about proxies may have one in front, mostly in a private
+            // network, and all clients behind it would share the limits of one.
             forwarders_are_free: addresses.trusted_proxies.is_none(),
         };
         let counts = limits.streams_max.is_some()

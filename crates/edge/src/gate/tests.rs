@@ -113,7 +113,7 @@ fn a_reader_sees_changed_rules_and_counts_stay() {
 #[test]
 fn a_proxy_that_nobody_named_has_limits_once_proxies_are_named() {
     let gate = gate(&AddressRules::default());
-    let (rules, proxy) = (gate.rules(), ip("192.0.2.1"));
+    let (rules, proxy) = (gate.rules(), ip("10.2.0.1"));
     let _stream = gate.open_stream(&rules, proxy);
     gate.note_forwards(&rules, proxy, 0);
     let sessions: Vec<_> = (0..9).map(|_| gate.open_session(&rules, proxy)).collect();
@@ -123,4 +123,14 @@ fn a_proxy_that_nobody_named_has_limits_once_proxies_are_named() {
         &limits(),
     );
     assert!(gate.open_session(&gate.rules(), proxy).is_err());
+}
+
+#[test]
+fn a_stranger_who_claims_to_be_a_proxy_keeps_its_limits() {
+    let gate = gate(&AddressRules::default());
+    let (rules, stranger) = (gate.rules(), ip("192.0.2.1"));
+    let _stream = gate.open_stream(&rules, stranger);
+    gate.note_forwards(&rules, stranger, 0);
+    let sessions: Vec<_> = (0..9).map(|_| gate.open_session(&rules, stranger)).collect();
+    assert_eq!(sessions.iter().filter(|session| session.is_ok()).count(), 1);
 }
