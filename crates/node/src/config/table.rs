@@ -294,8 +294,8 @@ key_table! {
     "Addresses" {
         /// The proxies in front of this node: addresses and prefixes (192.0.2.0/24), separated by
         /// commas. What they say about their client counts, and they themselves have no limits.
-        /// "none": clients connect directly. Without a value, no proxy is believed either, but an
-        /// address whose requests carry X-Forwarded-For has no limits.
+        /// "none": clients connect directly. Without a value, no proxy is believed either, but an address
+        /// of a private network whose requests carry X-Forwarded-For has no limits.
         trusted_proxies: Option<Vec<Prefix>> = "", Maybe(Proxies);
         /// Whether streams of trusted proxies begin with a header of the PROXY protocol, version 1
         /// or 2. "on": one without it is refused.
