@@ -241,7 +241,8 @@ if (!PLAIN) {
       const count = (id, name) => seen.filter((one) => one.socketid === id && one.eventname === name).length;
       assert.equal(count(socket.id, "flaky"), 3);
       assert.equal(count(broken.id, "broken"), 4);
-      assert.equal(count(late.id, "slow"), 4);
+      // Of four tries, one may meet a connection that the handler is about to end, see below.
+      assert.ok([3, 4].includes(count(late.id, "slow")), `${count(late.id, "slow")} tries`);
       const calls = (event, outcome) =>
         world.metric(`trunkline_azure_webhook_calls_total{event="${event}",outcome="${outcome}"}`);
       // The handler ends idle connections after 5 s: a try may meet one that is about to end.

@@ -14,8 +14,11 @@ use crate::unavailable::Unavailable;
 
 /// The most questions per second: an id may be invented.
 const PER_SECOND: u32 = 100;
-/// The most questions that wait for their turn, or for a node that may have the session.
+/// The most questions that wait for their turn.
 const WAITING_MAX: usize = 512;
+/// The most questions that wait for a node which may have the session. For a moment those are all,
+/// before the first session with such an id is known.
+const LATER_MAX: usize = 8 * 1024;
 /// The longest time that a question takes.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// The time after which a first id of all may be known to all nodes.
@@ -80,7 +83,7 @@ impl Finding {
             search.replies.push(reply);
             return;
         }
-        if self.waiting.len() + self.later.len() >= WAITING_MAX {
+        if self.waiting.len() >= WAITING_MAX || self.later.len() >= LATER_MAX {
             let _ = reply.send(Err(Unavailable::MeshDown));
             return;
         }
@@ -251,7 +254,7 @@ mod tests {
     use crate::reply;
 
     #[test]
-    fn searches_that_wait_for_a_node_are_bounded_with_those_that_wait_for_their_turn() {
+    fn searches_that_wait_for_a_node_are_bounded() {
         let mut finding = Finding::default();
         let now = Timestamp::from_micros(0);
         let begin = |finding: &mut Finding, id: u32| {
@@ -260,7 +263,7 @@ mod tests {
             answer
         };
         let mut kept = Vec::new();
-        for id in 0..WAITING_MAX as u32 {
+        for id in 0..LATER_MAX as u32 {
             kept.push(begin(&mut finding, id));
             // No node can be asked at present.
             let (question, _) = finding.next_question(now).expect("a turn");
