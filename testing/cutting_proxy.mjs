@@ -1,4 +1,5 @@
-// A TCP proxy that cuts streams: at once, after a number of bytes, or for a while, like a network that fails.
+// A TCP proxy that cuts streams, at once, after a number of bytes, or for a while, or that lets nothing through for a
+// while: like a network that fails.
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 
@@ -9,6 +10,7 @@ export class CuttingProxy {
   cuts = 0;
   #left = Number.POSITIVE_INFINITY;
   #isAway = false;
+  #isDark = false;
   #server;
 
   /** Forwards every stream to this port. */
@@ -53,6 +55,21 @@ export class CuttingProxy {
     this.#isAway = false;
   }
 
+  /**
+   * Lets nothing through from now on, and closes nothing, until {@link CuttingProxy.lighten}. New streams open, and
+   * nothing passes through them either.
+   */
+  darken() {
+    this.#isDark = true;
+    for (const stream of this.streams) stream.darken();
+  }
+
+  /** Lets everything through again, and first what was sent meanwhile. */
+  lighten() {
+    this.#isDark = false;
+    for (const stream of this.streams) stream.lighten();
+  }
+
   stop() {
     this.cut();
     this.#server.close();
@@ -66,6 +83,8 @@ export class CuttingProxy {
         near.destroy();
         far.destroy();
       },
+      darken: () => [near, far].forEach((end) => end.pause()),
+      lighten: () => [near, far].forEach((end) => end.resume()),
     };
     this.streams.add(stream);
     const pump = (from, to) => {
@@ -85,5 +104,6 @@ export class CuttingProxy {
     };
     pump(near, far);
     pump(far, near);
+    if (this.#isDark) stream.darken();
   }
 }

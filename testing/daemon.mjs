@@ -104,15 +104,19 @@ export async function nats(config = "", port = undefined) {
   );
 }
 
-/** NATS servers that are one: each knows the routes to all. `more` is further configuration of each of them. */
-export async function natsCluster(count, more = "") {
+/**
+ * NATS servers that are one: each knows the routes to all. `more` is further configuration of each of them. `hidden`:
+ * they do not name one another to their clients.
+ */
+export async function natsCluster(count, more = "", { hidden = false } = {}) {
   const [ports, routes] = [[], []];
   for (let number = 0; number < count; number += 1) {
     ports.push(await freePort());
     routes.push(await freePort());
   }
   const urls = routes.map((port) => `nats://127.0.0.1:${port}`).join(", ");
-  const routed = (index) => `cluster { name: test, host: 127.0.0.1, port: ${routes[index]}, routes: [${urls}] }`;
+  const routed = (index) =>
+    `cluster { name: test, host: 127.0.0.1, port: ${routes[index]}, routes: [${urls}], no_advertise: ${hidden} }`;
   const config = (index) => `server_name: n${index}\n${count > 1 ? routed(index) : ""}\n${more}`;
   const start = (index) => nats(config(index), ports[index]);
   const servers = await Promise.all(ports.map((_, index) => start(index)));

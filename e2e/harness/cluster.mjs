@@ -13,7 +13,8 @@ export class Cluster {
   /**
    * `brokers`: how many NATS servers; `broker`: one that is there already; `alone`: nodes without a cluster, for
    * comparison; `balanced`: whether HAProxy is in front; `args` of every node; `advertised(port)` gives the address
-   * that app servers use for the node with this port.
+   * that app servers use for the node with this port; `linked(index, ports)` gives the ports at which a node finds the
+   * NATS servers with these ports.
    */
   static async start({
     nodes = 3,
@@ -24,15 +25,16 @@ export class Cluster {
     balanced = true,
     args = [],
     advertised = (port) => `http://127.0.0.1:${port}`,
+    linked,
   } = {}) {
     const cluster = new Cluster();
     clusters += 1;
     try {
-      if (!alone && !broker) cluster.brokers = await natsCluster(brokers);
-      const urls = (broker ? [broker] : cluster.brokers).map(({ port }) => `nats://127.0.0.1:${port}`).join(",");
-      const own = alone ? [] : ["--cluster", `e2e-${process.pid}-${clusters}`, "--nats", urls];
-      cluster.#args = { threads, alone, advertised, args: [...own, ...args] };
-      const started = await Promise.allSettled(Array.from({ length: nodes }, () => cluster.#start()));
+      if (!alone && !broker) cluster.brokers = await natsCluster(brokers, "", { hidden: linked !== undefined });
+      const ports = (broker ? [broker] : cluster.brokers).map(({ port }) => port);
+      const own = alone ? [] : ["--cluster", `e2e-${process.pid}-${clusters}`];
+      cluster.#args = { threads, alone, advertised, linked, ports, args: [...own, ...args] };
+      const started = await Promise.allSettled(Array.from({ length: nodes }, (_, index) => cluster.#start(index)));
       cluster.nodes = started.filter(({ status }) => status === "fulfilled").map(({ value }) => value);
       for (const one of started) if (one.status === "rejected") throw one.reason;
       if (balanced) {
@@ -48,17 +50,22 @@ export class Cluster {
     }
   }
 
-  async #start(place = {}) {
-    const { threads, alone, advertised, args } = this.#args;
+  async #start(index, place = {}) {
+    const { threads, alone, advertised, linked, ports, args } = this.#args;
     const listen = place.listen ?? `127.0.0.1:${await freePort()}`;
-    const own = alone ? [] : ["--advertise", await advertised(Number(listen.split(":").at(-1)))];
+    const own = [];
+    if (!alone) {
+      const reached = (await linked?.(index, ports)) ?? ports;
+      own.push("--nats", reached.map((port) => `nats://127.0.0.1:${port}`).join(","));
+      own.push("--advertise", await advertised(Number(listen.split(":").at(-1))));
+    }
     return startNode({ threads, listen, admin: place.admin, args: [...args, ...own] });
   }
 
   /** Starts one more node, which the balancer does not know, or `index` again, at its old place. */
   async startNode(index = this.nodes.length) {
     const { listen, admin } = this.nodes[index]?.ready ?? {};
-    this.nodes[index] = await this.#start({ listen, admin });
+    this.nodes[index] = await this.#start(index, { listen, admin });
     return this.nodes[index];
   }
 

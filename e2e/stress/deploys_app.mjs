@@ -27,7 +27,7 @@ serve((context) => {
       }
     }
     socket.on("say", (number, done) => {
-      note("handled", { client, number });
+      note("handled", { client, number, socket: socket.id });
       // Some answers take a while, as those of an app with a database do.
       if (number % 10 === 0) setTimeout(() => done(number), 5);
       else done(number);

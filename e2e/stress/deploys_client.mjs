@@ -16,14 +16,14 @@ export class DeployClient {
   life = 0;
   #lastNewsAt;
 
-  constructor(url, number, { mode = "websocket", reconnectionDelay = 500 } = {}) {
+  constructor(url, number, { mode = "websocket", reconnectionDelay = 500, reconnectionDelayMax = 2_000 } = {}) {
     this.number = number;
     this.socket = connect(url, {
       ...TRANSPORTS[mode],
       forceNew: true,
       auth: { client: number },
       reconnectionDelay,
-      reconnectionDelayMax: 2_000,
+      reconnectionDelayMax,
     });
     this.socket.on("connect", () => {
       const { id, recovered } = this.socket;

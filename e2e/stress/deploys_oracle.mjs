@@ -8,18 +8,20 @@
 
 /**
  * `logs`: `{ server, crashedAt, entries }` each, in any order; `clients`: `DeployClient`s. `homes: false` leaves rule 3
- * out: an app server whose trunk is cut learns late that its sockets have moved.
+ * out: an app server whose trunk is cut learns late that its sockets have moved. `ofSockets: true` judges the order of
+ * what was handled for each socket of a client alone: a node that hung brings what the client said as an earlier socket
+ * when it wakes, as a process of plain Socket.IO does.
  */
-export function judge(logs, clients, { homes = true } = {}) {
+export function judge(logs, clients, { homes = true, ofSockets = false } = {}) {
   const violations = [];
   const all = logs.flatMap(({ server, entries }) => entries.map((entry) => ({ server, ...entry })));
   all.sort((a, b) => a.at - b.at);
   const handled = new Map();
-  for (const { op, client, number, server, what } of all) {
+  for (const { op, client, number, socket, server, what } of all) {
     if (op === "wrong") violations.push(`client ${client}: ${what} at ${server}`);
     if (op !== "handled") continue;
     if (!handled.has(client)) handled.set(client, []);
-    handled.get(client).push(number);
+    handled.get(client).push({ number, order: ofSockets ? socket : client });
   }
   const lastCasts = new Map(
     logs
@@ -38,11 +40,12 @@ export function judge(logs, clients, { homes = true } = {}) {
 function judgeSaid({ number: client, said }, handled, counts, violations) {
   const say = (what) => violations.push(`client ${client}: ${what}`);
   const times = new Map();
-  let last = -1;
-  for (const number of handled) {
+  const lasts = new Map();
+  for (const { number, order } of handled) {
     times.set(number, (times.get(number) ?? 0) + 1);
+    const last = lasts.get(order) ?? -1;
     if (number < last) say(`${number} was handled after ${last}`);
-    last = Math.max(last, number);
+    lasts.set(order, Math.max(last, number));
   }
   for (const { number, outcome } of said) {
     counts.said += 1;

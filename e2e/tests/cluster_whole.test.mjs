@@ -12,7 +12,7 @@ import { until } from "../../testing/wait.mjs";
 import { startApp } from "../harness/app.mjs";
 import { Cluster, figure } from "../harness/cluster.mjs";
 import { Log } from "../harness/log.mjs";
-import { clusterOf, complete } from "../harness/members.mjs";
+import { clusterOf, complete, readiness } from "../harness/members.mjs";
 import { PLAIN } from "../harness/world.mjs";
 import { DeployClient } from "../stress/deploys_client.mjs";
 import { judge } from "../stress/deploys_oracle.mjs";
@@ -63,7 +63,7 @@ class Teller {
 
 (PLAIN ? describe.skip : describe)("a cluster of three nodes, three NATS servers and three app servers", () => {
   const folder = mkdtempSync(join(tmpdir(), "trunkline-whole-"));
-  const [apps, logs, clients, proxies] = [[], [], [], []];
+  const [apps, logs, clients, proxies, links] = [[], [], [], [], []];
   let cluster;
   let teller;
   let timer;
@@ -75,25 +75,30 @@ class Teller {
       proxies.push({ port, proxy });
       return proxy.url;
     };
-    cluster = await Cluster.start({ nodes: 3, brokers: 3, advertised });
-    for (const server of ["amber", "cobalt", "jade"]) {
+    // Nodes reach each NATS server through a proxy of their own.
+    const linked = async (index, ports) => {
+      links[index] = await Promise.all(ports.map((port) => CuttingProxy.start(port)));
+      return links[index].map(({ port }) => port);
+    };
+    cluster = await Cluster.start({ nodes: 3, brokers: 3, advertised, linked });
+    const start = async (server, index) => {
       const trunkline = { endpoint: cluster.url };
       const app = await startApp({ app: "../stress/deploys_app", name: server, options: OPTIONS, trunkline });
-      const log = { server, path: join(folder, server) };
-      await app.run((context, argument) => context.begin(argument), { path: log.path, everyMs: NEWS_EVERY_MS });
-      apps.push(app);
-      logs.push(log);
-    }
+      apps[index] = app;
+      logs[index] = { server, path: join(folder, server) };
+      await app.run((context, argument) => context.begin(argument), { path: logs[index].path, everyMs: NEWS_EVERY_MS });
+    };
+    await Promise.all(["amber", "cobalt", "jade"].map(start));
     await cluster.trunks(3);
     const open = (url, mode) =>
       clients.push(new DeployClient(url, clients.length, { mode, reconnectionDelay: 200, reconnectionDelayMax: 500 }));
     for (let number = 0; number < BALANCED; number += 1) open(cluster.url, MODES[number % MODES.length]);
-    // These are at the one node to which nothing happens.
+    // These are at the one node that is never away from them.
     for (let number = 0; number < DIRECT; number += 1) open(cluster.nodes[2].url, "websocket");
     teller = new Teller(cluster.url, clients.length, "polling");
     await teller.line(0);
     await everybody();
-    timer = setInterval(() => clients.forEach((client) => client.say()), SAY_EVERY_MS);
+    talk();
     await answers();
   });
 
@@ -102,53 +107,75 @@ class Teller {
     for (const { socket } of clients) socket.disconnect();
     teller?.child.kill("SIGKILL");
     await Promise.all(apps.map((app) => app.stop()));
-    for (const { proxy } of proxies) proxy.stop();
+    for (const proxy of [...proxies.map(({ proxy }) => proxy), ...links.flat()]) proxy.stop();
     // A node that is stopped with SIGSTOP ends by SIGKILL as well.
     await cluster?.stop();
     rmSync(folder, { recursive: true, force: true });
   });
 
   const everybody = () => until("all clients", () => clients.every(({ socket }) => socket.connected), LATE);
+  /** Lets clients say something all the time; or nothing, until all has been answered. */
+  const talk = () => {
+    timer = setInterval(() => clients.forEach((client) => client.say()), SAY_EVERY_MS);
+  };
+  const rest = () => {
+    clearInterval(timer);
+    return until("the last answers", () => clients.every(({ pending }) => pending === 0), LATE);
+  };
   const direct = () => clients.slice(BALANCED);
+  const onWebSockets = () => clients.filter(({ socket }) => socket.io.engine.transport.name === "websocket");
   /** Waits until each client has got answers to what it said from now on. */
   async function answers(which = clients) {
     const from = new Map(which.map((client) => [client, client.said.length]));
     const answered = (client) => client.said.slice(from.get(client)).some(({ outcome }) => outcome === "acked");
     await until("answers to all", () => which.every(answered), LATE);
   }
+  const endsOf = (some) => some.map((client) => client.ends.length);
+  /** How many nodes use a NATS server; and the server that most of them use. */
+  const usersOf = (server) => links.filter((own) => own[server].streams.size > 0).length;
+  const mostUsed = () => {
+    const counts = cluster.brokers.map((_, server) => usersOf(server));
+    const most = Math.max(...counts);
+    return [counts.indexOf(most), most];
+  };
   const running = () => apps.filter(({ child }) => child.exitCode === null && child.signalCode === null);
 
-  test("a NATS server is killed, and nobody's session ends", async () => {
-    const ends = clients.map((client) => client.ends.length);
-    await cluster.brokers[0].stop("SIGKILL");
+  test("a NATS server that nodes use is killed, and nobody's session ends", async () => {
+    const ends = endsOf(clients);
+    const [server, users] = mostUsed();
+    assert.ok(users > 0);
+    await cluster.brokers[server].stop("SIGKILL");
+    await until("nodes at other servers", () => usersOf(server) === 0);
     await complete(cluster.nodes);
     await answers();
-    assert.deepEqual(
-      clients.map((client) => client.ends.length),
-      ends,
-    );
+    assert.deepEqual(endsOf(clients), ends);
   });
 
-  test("a NATS server hangs, and nobody's session ends", async () => {
-    const ends = direct().map((client) => client.ends.length);
-    const { child } = cluster.brokers[1];
+  test("a NATS server that nodes use hangs until they have left it, an app server is killed meanwhile, and no WebSocket ends", async () => {
+    const streams = onWebSockets();
+    const ends = endsOf(streams);
+    const [server] = mostUsed();
+    const { child } = cluster.brokers[server];
     child.kill("SIGSTOP");
     try {
-      await answers(direct());
+      // Whoever has a message under way at that moment would be disconnected.
+      await rest();
+      logs[2].crashedAt = Number(process.hrtime.bigint()) / 1e6;
+      await apps[2].stop("SIGKILL");
+      talk();
+      await cluster.trunks(2);
+      await until("nodes at other servers", () => usersOf(server) === 0, LATE);
+      await complete(cluster.nodes);
     } finally {
       child.kill("SIGCONT");
     }
-    await complete(cluster.nodes);
     await everybody();
     await answers();
-    assert.deepEqual(
-      direct().map((client) => client.ends.length),
-      ends,
-    );
+    assert.deepEqual(endsOf(streams), ends);
   });
 
   test("the trunks to a node are cut, and nobody's session ends", async () => {
-    const ends = clients.map((client) => client.ends.length);
+    const ends = endsOf(clients);
     const { proxy } = proxies.find(({ port }) => port === cluster.nodes[1].port);
     // An app server may have its trunk through the balancer's address.
     const trunks = proxy.streams.size;
@@ -156,55 +183,52 @@ class Teller {
     proxy.cut();
     await until("trunks again", () => proxy.streams.size === trunks);
     await answers();
-    assert.deepEqual(
-      clients.map((client) => client.ends.length),
-      ends,
-    );
+    assert.deepEqual(endsOf(clients), ends);
   });
 
-  test("an app server is killed, and the others take its clients over", async () => {
-    logs[2].crashedAt = Number(process.hrtime.bigint()) / 1e6;
-    await apps[2].stop("SIGKILL");
-    await cluster.trunks(2);
-    await everybody();
-    await answers();
-  });
-
-  test("a node hangs until it counts as dead, and wakes", async () => {
-    const ends = direct().map((client) => client.ends.length);
+  test("a node hangs and another one's links to NATS are dark until both count as dead; no WebSocket of the latter ends", async () => {
+    const ends = endsOf(direct());
     const [first, second, third] = cluster.nodes;
+    const ids = await Promise.all([second, third].map(async (node) => (await clusterOf(node)).node));
     second.child.kill("SIGSTOP");
+    for (const link of links[2]) link.darken();
     try {
-      const peers = async (node) => (await clusterOf(node)).members.filter(({ presence }) => presence === "up").length;
-      await until("its death", async () => (await peers(first)) === 1 && (await peers(third)) === 1, LATE);
+      await until("its own knowledge", async () => !(await clusterOf(third)).nats.reached, LATE);
+      assert.equal((await readiness(third)).status, 200);
+      await until(
+        "their deaths",
+        async () => {
+          const { departed } = await clusterOf(first);
+          return ids.every((id) => departed.some(({ node, presence }) => node === id && presence === "dead"));
+        },
+        LATE,
+      );
       await answers(direct());
     } finally {
+      for (const link of links[2]) link.lighten();
       second.child.kill("SIGCONT");
     }
     await complete(cluster.nodes);
     await everybody();
     await cluster.trunks(2);
     await answers();
-    assert.deepEqual(
-      direct().map((client) => client.ends.length),
-      ends,
-    );
+    assert.deepEqual(endsOf(direct()), ends);
   });
 
   test("a node is killed, and its clients are at the others", async () => {
-    const ends = direct().map((client) => client.ends.length);
+    const ends = endsOf(direct());
     await cluster.nodes[0].stop("SIGKILL");
     await cluster.ready();
     await everybody();
     await answers();
-    assert.deepEqual(
-      direct().map((client) => client.ends.length),
-      ends,
-    );
+    assert.deepEqual(endsOf(direct()), ends);
   });
 
-  test("every answer is whole again", async () => {
+  test("every answer is whole again, and everybody who may has changed to a WebSocket", async () => {
     const count = clients.length + 1;
+    const may = clients.filter(({ socket }) => socket.io.opts.transports.includes("websocket")).length;
+    await until("the upgrades", () => onWebSockets().length === may, LATE);
+    assert.ok((await cluster.sum("trunkline_moves_total", 'outcome="moved"')) > 0, "sessions moved");
     const [app, other] = running();
     await until(
       "all sockets",
@@ -237,8 +261,7 @@ class Teller {
   });
 
   test("nothing was lost without a word, doubled, or out of order", async () => {
-    clearInterval(timer);
-    await until("the last answers", () => clients.every(({ pending }) => pending === 0), LATE);
+    await rest();
     for (const app of running()) await app.run((context) => context.stopCasting());
     await teller.end();
     for (const log of logs) {
@@ -252,7 +275,7 @@ class Teller {
         running().every(({ name }) => heard.get(`${life} ${name}`)?.at(-1) === casts(name)),
       ),
     );
-    const { violations, counts } = judge(logs, [...clients, teller], { homes: false });
+    const { violations, counts } = judge(logs, [...clients, teller], { homes: false, ofSockets: true });
     assert.deepEqual(violations, []);
     assert.ok(counts.acked > 500 && counts.news > 2_000, JSON.stringify(counts));
   });
