@@ -303,9 +303,11 @@ impl Shard {
             // Nothing that came after that is for it.
             Some(code) => self.close_moved(index, code.reason()),
         }
+        let had = self.recoveries[usize::from(trunk_of.hub.number)].had(&cut);
+        // A session that its app has closed gets no broadcasts any longer.
+        let is_open = self.slots.live(index).is_some_and(|live| live.session.is_open());
         let log = &self.recoveries[usize::from(trunk_of.hub.number)];
-        let had = log.had(&cut);
-        let has_gap = queue.has_gap(&had, |source| log.last_of(source));
+        let has_gap = is_open && queue.has_gap(&had, |source| log.last_of(source));
         if has_gap {
             self.with(index, |live, now| live.session.abort(now, CloseReason::MoveFailed));
         }

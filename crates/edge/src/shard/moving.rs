@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use trunkline_clock::Timestamp;
-use trunkline_engineio::{CloseReason, Transmit, TransportKind};
+use trunkline_engineio::{CloseReason, Session, Transmit, TransportKind};
 use trunkline_switchboard::SessionKey;
 use trunkline_switchboard::recovery::Cut;
 use trunkline_trunk::encode::encode_close;
-use trunkline_trunk::{CloseReason as WireReason, Frame, NumberState};
+use trunkline_trunk::{CloseCode, CloseReason as WireReason, Frame, NumberState};
 
 use super::Shard;
 use super::command::{Answer, Asked, Payload};
@@ -114,13 +114,14 @@ impl Departures {
 }
 
 impl Shard {
-    /// Whether a move that has begun may still succeed.
+    /// Whether a move that has begun may still succeed. What its app has closed moves as well, to
+    /// say goodbye: its client has stopped polling.
     fn is_movable(&self, index: u32) -> bool {
         let Some(slot) = self.slots.get(index) else { return false };
         let State::Live(live) = &slot.state else { return false };
         let session = &live.session;
-        slot.number == NumberState::Open
-            && session.is_open()
+        let has_app = slot.number == NumberState::Open && session.is_open();
+        (has_app || has_left_its_app(slot.number, session))
             && session.transport() == TransportKind::Polling
             && self.trunks.get(&slot.trunk).is_some_and(|one| one.trunk.own.moves)
             && self.hub(slot.hub).is_some_and(|hub| hub.all_move())
@@ -260,7 +261,14 @@ impl Shard {
             self.fail_departure(index, "overloaded", true);
             return true;
         }
+        let has_left = self.slots.get(index).is_some_and(|slot| {
+            matches!(&slot.state, State::Live(live) if has_left_its_app(slot.number, &live.session))
+        });
         self.leave_polling(index);
+        if has_left {
+            self.send_away(index, None);
+            return true;
+        }
         let until = self.now + LAST_WORD_WAIT;
         let session = number_of(index, self.index, self.shards);
         let slot = self.slots.at(index);
@@ -305,11 +313,17 @@ impl Shard {
         }
     }
 
-    /// Handles the app server's last word about a session that leaves: sends the session away.
+    /// Handles the app server's last word about a session that leaves.
     pub(super) fn depart(&mut self, index: u32, frame: &Frame) {
+        let code = if let Frame::Close { reason, .. } = frame { Some(*reason) } else { None };
+        self.send_away(index, code.filter(|code| code.reason() != WireReason::Moved));
+    }
+
+    /// Sends a session to the other node. `closed`: its app has closed it just now, with this reason.
+    fn send_away(&mut self, index: u32, closed: Option<CloseCode>) {
         let now = self.now;
         let is_closed = self.slots.live(index).is_none_or(|live| live.session.is_closed());
-        let export = if is_closed { None } else { self.export(index, frame) };
+        let export = if is_closed { None } else { self.export(index, closed) };
         let Some(export) = export else {
             // It has ended meanwhile, which the end of this turn notices.
             self.mark_dirty(index);
@@ -340,7 +354,7 @@ impl Shard {
         self.release(index);
     }
 
-    fn export(&mut self, index: u32, frame: &Frame) -> Option<Bytes> {
+    fn export(&mut self, index: u32, closed: Option<CloseCode>) -> Option<Bytes> {
         let now = self.now;
         let slot = self.slots.get(index)?;
         let hub = usize::from(slot.hub);
@@ -365,8 +379,6 @@ impl Shard {
                 kept: kept.map(|kept| (kept.pid.into(), Bytes::copy_from_slice(kept.state))),
             }
         });
-        let code = if let Frame::Close { reason, .. } = frame { Some(*reason) } else { None };
-        let closed = code.filter(|code| code.reason() != WireReason::Moved);
         let export = Export {
             engine: live.session.export(now)?,
             custom_sid: custom.map(Box::from),
@@ -450,4 +462,9 @@ impl Shard {
         }
         true
     }
+}
+
+/// Whether the app has closed a session that has not ended, because its client has not heard of it.
+fn has_left_its_app(number: NumberState, session: &Session) -> bool {
+    number == NumberState::Free && !session.is_open() && !session.is_closed()
 }

@@ -83,10 +83,15 @@ impl Session {
 
     /// Makes this a session over the WebSocket at the other node. Until it is exported, its stream
     /// accepts nothing: do not call [`poll_transmit`](Self::poll_transmit). The result is the answer
-    /// to the held poll, which ends the polling transport.
+    /// to the held poll, which ends the polling transport. A session that the app has closed says
+    /// goodbye over the WebSocket.
     pub fn handle_foreign_upgrade(&mut self, now: Timestamp) -> Option<Transmit> {
-        if !matches!(self.state, State::Open) {
-            return None;
+        match self.state {
+            State::Closed => return None,
+            State::Open => (),
+            State::ClosingAtNextPoll { reason, .. } | State::ClosingWhenSent { reason } => {
+                self.state = State::ClosingWhenSent { reason };
+            }
         }
         self.probe = None;
         self.transport = TransportKind::WebSocket;

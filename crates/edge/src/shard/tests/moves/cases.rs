@@ -122,6 +122,76 @@ fn what_the_app_closed_at_the_last_moment_still_gets_what_came_before() {
     assert_eq!(two.taker.slots(), 0);
 }
 
+/// The client's stream is its session's only way: the app closes the session before the other node
+/// has asked for it.
+#[test]
+fn what_the_app_closed_before_the_move_says_goodbye_over_the_new_stream() {
+    for has_word in [true, false] {
+        let mut two = Two::new();
+        let client = two.client(&[]);
+        two.changes(&client);
+        if has_word {
+            two.owner.app_says(&two.at_owner, [send(client.number, "bye")]);
+        }
+        two.owner.app_closes(&two.at_owner, client.number);
+        assert_eq!(two.at_owner.hears(), [format!("close {} AppClosed", client.number.0)]);
+        assert_eq!(two.carry(), ["take", "taken", "export"]);
+        assert_eq!(two.owner.slots(), 0, "nothing of it stays");
+        let number = two.adopted();
+        // It does not have the session any longer.
+        two.taker.app_says(&two.at_taker, [close(number, WireReason::AppClosed)]);
+        assert_eq!(two.carry(), ["arrived"]);
+        let said: &[&str] = if has_word { &["4bye", "close"] } else { &["close"] };
+        assert_eq!(client.reads(), said);
+        assert_eq!(two.taker.closed(CloseReason::Forced), 1);
+        assert_eq!((two.owner.sessions("polling"), two.taker.sessions("websocket")), (0, 0));
+        assert_eq!(two.at_taker.hears(), [format!("close {} AppClosed", number.0)]);
+        assert_eq!(two.taker.slots(), 0);
+        assert!(two.taker.shard.arrivals.is_empty() && two.owner.shard.departures.is_empty());
+    }
+}
+
+#[test]
+fn a_session_that_is_closed_while_it_waits_for_broadcasts_moves_as_well() {
+    let mut two = Two::new();
+    let (at_owner, at_taker) = two.another("q");
+    let client = two.client(&[]);
+    two.taker.app_says(&at_taker, [broadcast(&[], "early")]);
+    two.changes(&client);
+    assert_eq!(two.carry(), ["take"], "the owner has not had it");
+    two.owner.app_says(&two.at_owner, [send(client.number, "bye")]);
+    two.owner.app_closes(&two.at_owner, client.number);
+    two.owner.app_says(&at_owner, [broadcast(&[], "early")]);
+    assert_eq!(two.carry(), ["taken", "export"]);
+    let number = two.adopted();
+    two.taker.app_says(&two.at_taker, [close(number, WireReason::AppClosed)]);
+    assert_eq!(two.carry(), ["arrived"]);
+    assert_eq!(client.reads(), ["4bye", "close"]);
+    assert_eq!((two.taker.slots(), two.owner.slots()), (0, 0));
+}
+
+#[test]
+fn a_closed_session_whose_move_fails_ends_once() {
+    for late in [false, true] {
+        let mut two = Two::new();
+        let client = two.client(&[]);
+        two.changes(&client);
+        two.owner.app_says(&two.at_owner, [send(client.number, "bye")]);
+        two.owner.app_closes(&two.at_owner, client.number);
+        if late {
+            assert_eq!(two.carry(), ["take", "taken", "export"]);
+        }
+        let lost = two.at_taker.clone();
+        two.taker.app_dies(&lost, Remains::default());
+        two.carry();
+        two.pass(Duration::from_secs(40));
+        two.carry();
+        assert_eq!((two.taker.slots(), two.owner.slots()), (0, 0));
+        assert!(two.taker.shard.arrivals.is_empty() && two.owner.shard.departures.is_empty());
+        assert_eq!(client.reads().last().map(String::as_str), Some("close"));
+    }
+}
+
 /// Two nodes, and an app server that takes one message from the owner.
 fn with_credit_for_one() -> Two {
     let mut two = Two::new();
