@@ -328,6 +328,14 @@ impl RunningNode {
         let facts = &self.view.facts;
         let admin_port = facts.admin.map_or_else(|| "off".to_owned(), |admin| admin.to_string());
         let hubs: Vec<&str> = config.hubs.iter().map(|hub| hub.name.as_str()).collect();
+        // A node of a cluster says that it has joined when it has; until then it is not ready.
+        let now = match self.view.cluster {
+            None => "trunkline is ready",
+            Some(_) => {
+                "trunkline has started, and takes sessions once it has joined its cluster; \
+                 until then /readyz says what it waits for"
+            }
+        };
         tracing::info!(
             node = facts.node,
             version = facts.version,
@@ -336,7 +344,7 @@ impl RunningNode {
             admin = admin_port,
             threads = facts.threads,
             hubs = hubs.join(" "),
-            "trunkline is ready"
+            "{now}"
         );
         audit::start(config.hubs.len());
         if let Some(path) = &config.settings.ready_file {

@@ -201,6 +201,25 @@ fn start_and_stop_are_told_in_json_lines() {
 }
 
 #[test]
+fn a_node_whose_nats_is_away_does_not_say_that_it_is_ready() {
+    let scratch = Scratch::new();
+    // Bound and never accepted: whatever comes there, no NATS answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nats = format!("nats://{}", silent.local_addr().unwrap());
+    let cluster = ["serve", "--cluster", "test", "--nats", &nats, "--cluster-key", KEY];
+    let node = scratch.start(
+        &[&cluster[..], &["--advertise", "http://127.0.0.1:1"]].concat(),
+        &[("TRUNKLINE_KEY", KEY)],
+    );
+    let line = node.line("trunkline has started");
+    assert!(line.contains("once it has joined its cluster"), "{line}");
+    assert!(!line.contains("trunkline is ready"), "{line}");
+    let (code, body) = node.get("/readyz");
+    assert_eq!(code, 503, "{body}");
+    assert!(body.contains("joining"), "{body}");
+}
+
+#[test]
 fn a_taken_port_names_the_key_and_who_to_ask() {
     let scratch = Scratch::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

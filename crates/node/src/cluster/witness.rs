@@ -177,7 +177,7 @@ fn name(mesh: &Mesh, peer: PeerKey) -> String {
 fn log(now: Timestamp, mesh: &Mesh, event: &Event) {
     match event {
         Event::Ready { number } => {
-            tracing::info!(number, "the node has joined its cluster");
+            tracing::info!(number, "the node has joined its cluster: trunkline is ready");
         }
         Event::Renumbered { from, to } => tracing::warn!(
             from,

@@ -149,6 +149,19 @@ fn an_app_server_that_does_not_answer_costs_the_session_and_nothing_is_left() {
     assert!(two.at_owner.trunk.ending().is_none() && two.at_taker.trunk.ending().is_none());
 }
 
+/// However long the app gives an upgrade: the client has changed, and waits for nothing but this.
+#[test]
+fn a_node_that_does_not_give_a_session_away_is_not_waited_for_as_long_as_for_a_probe() {
+    let mut two = Two::with(|_, settings| settings.upgrade_timeout = Duration::from_secs(300));
+    let client = two.client(&[]);
+    two.changes(&client);
+    two.taker.pass(Duration::from_secs(9));
+    assert_eq!(client.reads(), [""; 0]);
+    two.taker.pass(Duration::from_secs(2));
+    assert_eq!(client.reads(), ["close"]);
+    assert_eq!(two.taker.slots(), 0);
+}
+
 #[test]
 fn an_app_server_that_is_lost_at_either_node_costs_the_session() {
     for at_owner in [true, false] {
