@@ -68,7 +68,7 @@ impl ChildProcess {
         Ok(self.status)
     }
 
-    /// Asks the group to end, and kills it if it does not.
+    /// Asks the group to end, and kills it if it does not, or at a second Ctrl-C.
     pub(crate) fn stop(&mut self) -> std::io::Result<ExitStatus> {
         self.signal(Signal::TERM);
         let asked_at = Instant::now();
@@ -78,7 +78,7 @@ impl ChildProcess {
             if let Some(status) = self.ended()? {
                 return Ok(status);
             }
-            if asked_at.elapsed() > GRACE {
+            if asked_at.elapsed() > GRACE || interrupt::hurried() {
                 self.signal(Signal::KILL);
             }
         }

@@ -66,7 +66,7 @@ pub(crate) fn command(arguments: &[&str]) -> Result<ExitCode, Failure> {
 }
 
 fn finish(fleet: &mut Fleet) {
-    println!("\nstopping …");
+    println!("\nstopping … (Ctrl-C again: at once)");
     fleet.stop();
     println!("stopped.");
 }

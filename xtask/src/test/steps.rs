@@ -1,5 +1,5 @@
 //! The steps of a test run. In each lane those that find a mistake soonest come first, but that the
-//! binary is built before the unit tests: the other lane waits for it.
+//! binary is built before lints and unit tests: the other lane waits for it.
 
 use std::path::Path;
 use std::process::Command;
@@ -65,20 +65,20 @@ pub(super) const STEPS: &[Step] = &[
         works: js,
     },
     Step {
-        name: "clippy",
-        what: "no lint anywhere in the workspace",
-        lane: Lane::Cargo,
-        after: &[],
-        usual_s: 20,
-        works: clippy,
-    },
-    Step {
         name: "build",
         what: "the release binary",
         lane: Lane::Cargo,
         after: &[],
         usual_s: 60,
         works: build,
+    },
+    Step {
+        name: "clippy",
+        what: "no lint anywhere in the workspace",
+        lane: Lane::Cargo,
+        after: &[],
+        usual_s: 20,
+        works: clippy,
     },
     Step {
         name: "rust",
@@ -137,15 +137,6 @@ pub(super) const STEPS: &[Step] = &[
         works: e2e,
     },
     Step {
-        name: "conformance",
-        what: "wire scripts against npm and us, then two nodes",
-        lane: Lane::Node,
-        // Its lanes leave little of the machine: not enough for tests of low priority.
-        after: &["rust"],
-        usual_s: 140,
-        works: conformance,
-    },
-    Step {
         name: "newest",
         what: "news in the newest releases of Socket.IO",
         lane: Lane::Node,
@@ -160,6 +151,15 @@ pub(super) const STEPS: &[Step] = &[
         after: &[],
         usual_s: 65,
         works: docs,
+    },
+    Step {
+        name: "conformance",
+        what: "wire scripts against npm and us, then two nodes",
+        lane: Lane::Node,
+        // Its lanes leave little of the machine: not enough for tests of low priority.
+        after: &["rust"],
+        usual_s: 140,
+        works: conformance,
     },
     Step {
         name: "bench",
