@@ -33,8 +33,7 @@ use std::net::SocketAddr;
 
 pub use cluster::{BusEvents, ClusterConfig, OpenBus, Peers, Relayed, Witness};
 pub use gate::{AddressRules, ForwardedHeader};
-pub use hub::TooManyHubs;
-pub use hub::{ClusterNode, NodeListing};
+pub use hub::{ClusterNode, HubLimits, NodeListing, TooManyHubs};
 pub use inside::{Inside, OpenInsideError};
 pub use limits::Limits;
 pub use metrics::Metrics;
@@ -104,6 +103,8 @@ pub struct HubConfig {
     pub allowed_origins: Option<Origins>,
     /// Paths of this hub that do not depend on the connected app servers.
     pub paths: Vec<String>,
+    /// How much it may have on this node.
+    pub limits: HubLimits,
 }
 
 /// The connections of the node, for people and scripts.
@@ -137,6 +138,8 @@ pub struct HubStatus {
     pub name: String,
     /// The path prefixes at which its clients connect.
     pub paths: Vec<String>,
+    /// Its sessions on this node, including those that are being opened.
+    pub sessions: usize,
     /// Its connected app servers.
     pub app_servers: Vec<AppServerStatus>,
     /// Its sessions that wait for an app server, because their own is gone.

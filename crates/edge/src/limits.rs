@@ -9,6 +9,13 @@ use trunkline_switchboard::affinity::Patience;
 pub struct Limits {
     /// Sessions of all hubs together. Further handshakes are answered 503.
     pub sessions_max: usize,
+    /// Sessions of one hub, unless its own [`HubLimits`](crate::HubLimits) say otherwise; the same
+    /// for the other limits of hubs.
+    pub hub_sessions_max: Option<usize>,
+    /// App servers of one hub.
+    pub hub_app_servers_max: Option<usize>,
+    /// Sessions of one app server, over all nodes as far as this one knows.
+    pub app_server_sessions_max: Option<usize>,
     /// Open streams (TCP connections) on the public port. Beyond it, a few more are served for
     /// existing sessions and app servers; a handshake over them is answered 503.
     pub streams_max: usize,
@@ -101,6 +108,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             sessions_max: 2_000_000,
+            hub_sessions_max: None,
+            hub_app_servers_max: None,
+            app_server_sessions_max: None,
             streams_max: 2_000_000,
             // A school, an office or a carrier's gateway has thousands of people behind one address,
             // each with two streams when polling. See docs/operate/internet.md.

@@ -9,6 +9,8 @@ pub(crate) enum Unavailable {
     AppServerSilent,
     #[error("the app servers of this hub get newcomers as fast as they take them; try again")]
     AppServersBusy,
+    #[error("every app server of this hub has as many sessions as it may; try again")]
+    AppServersFull,
     #[error(
         "another node has this session, and its app server, which wants to see each request, is not connected to this one; try again"
     )]
@@ -19,6 +21,8 @@ pub(crate) enum Unavailable {
     Draining,
     #[error("every app server of this hub has as many unanswered handshakes as allowed; try again")]
     HandshakesFull,
+    #[error("this hub has as many sessions on this node as it may; try again or use another node")]
+    HubSessionsFull,
     #[error("this node has not joined its cluster yet; try again or use another node")]
     Joining,
     #[error("this node uses as much memory as it may; try again or use another node")]
@@ -42,10 +46,12 @@ impl Unavailable {
             Self::MemoryFull | Self::StreamsFull => 5,
             Self::AppServersBusy => spread(),
             Self::AppServerSilent
+            | Self::AppServersFull
             | Self::CannotAsk
             | Self::CannotMove
             | Self::Draining
             | Self::HandshakesFull
+            | Self::HubSessionsFull
             | Self::Joining
             | Self::MeshDown
             | Self::NoAppServer
@@ -60,13 +66,15 @@ impl Unavailable {
         matches!(self, Self::MemoryFull | Self::StreamsFull)
     }
 
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::AppServerSilent,
         Self::AppServersBusy,
+        Self::AppServersFull,
         Self::CannotAsk,
         Self::CannotMove,
         Self::Draining,
         Self::HandshakesFull,
+        Self::HubSessionsFull,
         Self::Joining,
         Self::MemoryFull,
         Self::MeshDown,
@@ -85,10 +93,12 @@ impl Unavailable {
         match self {
             Self::AppServerSilent => "app_server_silent",
             Self::AppServersBusy => "app_servers_busy",
+            Self::AppServersFull => "app_servers_full",
             Self::CannotAsk => "cannot_ask",
             Self::CannotMove => "cannot_move",
             Self::Draining => "draining",
             Self::HandshakesFull => "handshakes_full",
+            Self::HubSessionsFull => "hub_sessions_full",
             Self::Joining => "joining",
             Self::MemoryFull => "memory_full",
             Self::MeshDown => "mesh_down",

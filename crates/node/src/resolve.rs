@@ -49,6 +49,7 @@ pub(crate) fn hubs(config: &Config) -> Vec<HubConfig> {
         tokens_end: config.settings.client_token_expiry,
         vouched: hub.identity_providers.iter().any(|provider| provider.clients),
         paths: hub.paths.clone(),
+        limits: hub.limits,
     });
     hubs.collect()
 }

@@ -198,7 +198,7 @@ impl Directory {
                 self.create(config);
                 continue;
             };
-            let keys = hub.change(HubRules::of(config));
+            let keys = hub.change(HubRules::of(config), config.limits);
             if !keys.is_empty() {
                 changes.keys.push((hub.number, keys.into()));
             }

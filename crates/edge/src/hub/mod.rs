@@ -3,6 +3,7 @@
 //! are held for a lookup or an update only, never across an await.
 
 mod asking;
+mod bounds;
 mod credit;
 mod directory;
 mod keepers;
@@ -28,6 +29,9 @@ use std::time::Instant;
 use trunkline_engineio::CloseReason;
 use trunkline_http::LogPace;
 
+use self::bounds::Bounds;
+pub use self::bounds::HubLimits;
+pub(crate) use self::bounds::Seat;
 pub(crate) use self::credit::BatchCredit;
 pub use self::directory::TooManyHubs;
 pub(crate) use self::directory::{Changes, Directory, HUBS_PREFIX, Routed};
@@ -39,6 +43,7 @@ use self::own_sids::OwnSids;
 pub(crate) use self::precedence::{Ahead, Place, Precedence};
 pub(crate) use self::remains::{Remains, Tally};
 pub(crate) use self::resuming::{Offer, Taken};
+pub(crate) use self::roster::NotAccepted;
 use self::roster::Roster;
 use self::servers::Servers;
 pub(crate) use self::settings::HubRules;
@@ -53,6 +58,7 @@ pub(crate) struct Hub {
     pub(crate) name: String,
     pub(crate) number: u16,
     rules: Shared<HubRules>,
+    bounds: Bounds,
     /// Set while the configuration has the hub no longer.
     removed: AtomicBool,
     /// The number of trunks over streams, including those before their `Hello`.
@@ -82,6 +88,7 @@ impl Hub {
             name: config.name.clone(),
             number: u16::try_from(number).unwrap_or(u16::MAX),
             rules: Shared::new(HubRules::of(config)),
+            bounds: Bounds::new(config.limits),
             removed: AtomicBool::new(false),
             roster: Mutex::new(Roster::new()),
             servers: Mutex::default(),
@@ -135,7 +142,8 @@ impl Hub {
         let app_servers = locked(&self.roster).status();
         let waiting = self.homes_waiting.load(Ordering::Relaxed);
         let sessions_waiting = usize::try_from(waiting).unwrap_or_default();
-        HubStatus { name: self.name.clone(), paths, app_servers, sessions_waiting }
+        let (name, sessions) = (self.name.clone(), self.sessions());
+        HubStatus { name, paths, sessions, app_servers, sessions_waiting }
     }
 }
 

@@ -13,7 +13,7 @@ use trunkline_switchboard::affinity::{self, Candidate, Cursor, Patience, Standin
 use trunkline_trunk::encode::{encode_peers, encode_relayed};
 use trunkline_trunk::settings::{EngineSettings, OwnSettings};
 
-use super::trunk::{Ending, Trunk, TrunkNumber};
+use super::trunk::{Ending, Origin, Trunk, TrunkNumber};
 use super::{Hub, locked};
 use crate::AppServerStatus;
 use crate::limits::Limits;
@@ -83,9 +83,12 @@ impl Hub {
         self.announce_peers();
     }
 
-    /// Begins to accept an app server. `None`: it has another trunk to this node that it counts
-    /// among those that stay.
-    pub(crate) fn arrive(self: &Arc<Self>, server_id: &str, own: &OwnSettings) -> Option<Arriving> {
+    /// Begins to accept an app server from there.
+    pub(crate) fn arrive(
+        self: &Arc<Self>,
+        (server_id, origin): (&str, Origin),
+        own: &OwnSettings,
+    ) -> Result<Arriving, NotAccepted> {
         let mut roster = locked(&self.roster);
         let stays = |id: &str, opening: u64| id == server_id && own.beside.contains(&opening);
         let has_trunk = roster
@@ -93,11 +96,16 @@ impl Hub {
             .iter()
             .any(|trunk| trunk.ending().is_none() && stays(&trunk.server_id, trunk.own.opening));
         if has_trunk || roster.arriving.iter().any(|(id, opening)| stays(id, *opening)) {
-            return None;
+            return Err(NotAccepted::Another);
+        }
+        if origin != Origin::Inside
+            && !self.has_room_for(server_id, &roster.trunks, &roster.arriving)
+        {
+            return Err(NotAccepted::Full);
         }
         let place = (server_id.to_owned(), own.opening);
         roster.arriving.push(place.clone());
-        Some(Arriving { hub: Arc::clone(self), place })
+        Ok(Arriving { hub: Arc::clone(self), place })
     }
 
     /// Removes an app server, and sends the others a new list of peers.
@@ -138,7 +146,8 @@ impl Hub {
     }
 
     /// Picks an app server for a session whose own is gone, except the `full` ones. One that hangs
-    /// is not asked: the session waits.
+    /// is not asked: the session waits. One that has as many sessions as it may is asked only if all
+    /// have: nobody is closed for that.
     pub(crate) fn pick_home(
         &self,
         limits: &Limits,
@@ -151,7 +160,11 @@ impl Hub {
         let fits = |trunk: &Trunk| {
             !full.contains(&trunk.number) && takes_sessions_over(trunk, limits, now)
         };
-        let trunk = self.choose_home(trunks, cursor, at, fits)?;
+        let most = self.limits().app_server_sessions_max;
+        let below = |trunk: &Trunk| trunk.is_below(most) && fits(trunk);
+        let trunk = self
+            .choose_home(trunks, cursor, at, below)
+            .or_else(|| self.choose_home(trunks, cursor, at, fits))?;
         trunk.session_added();
         Some(Arc::clone(trunk))
     }
@@ -205,7 +218,9 @@ impl Hub {
     ) -> Result<Arc<Trunk>, NoAppServer> {
         let mut state = locked(&self.roster);
         let Roster { trunks, cursor, .. } = &mut *state;
-        let open = |trunk: &Trunk| !trunk.is_draining() && !tried.contains(&trunk.number);
+        let most = self.limits().app_server_sessions_max;
+        let stays = |trunk: &Trunk| !trunk.is_draining() && !tried.contains(&trunk.number);
+        let open = |trunk: &Trunk| stays(trunk) && trunk.is_below(most);
         let fits = |trunk: &Trunk| {
             open(trunk)
                 && trunk.pending() < limits.handshakes_pending_max
@@ -216,7 +231,12 @@ impl Hub {
             .choose_home(trunks, cursor, (now, limits.patience()), fits_now)
             .ok_or_else(|| {
                 let any = |what: &dyn Fn(&Trunk) -> bool| trunks.iter().any(|trunk| what(trunk));
-                if any(&fits) { NoAppServer::Paced } else { NoAppServer::of(any(&open)) }
+                match () {
+                    () if any(&fits) => NoAppServer::Paced,
+                    () if any(&open) => NoAppServer::Busy,
+                    () if any(&stays) => NoAppServer::Full,
+                    () => NoAppServer::None,
+                }
             })?;
         trunk.session_added();
         Ok(Arc::clone(trunk))
@@ -379,11 +399,22 @@ pub(crate) struct Relayed {
     pub(crate) dropped: u64,
 }
 
+/// Why an app server is not accepted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum NotAccepted {
+    /// It has another trunk to this node that it counts among those that stay.
+    Another,
+    /// The hub has as many app servers as it may.
+    Full,
+}
+
 /// Why no app server could take a handshake.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum NoAppServer {
     #[error("every app server of the hub has as much unanswered or unread as it may")]
     Busy,
+    #[error("every app server of the hub has as many sessions as it may")]
+    Full,
     #[error("no app server is connected")]
     None,
     #[error("every app server of the hub has as many handshakes as it answers in a moment")]
@@ -394,6 +425,7 @@ impl From<NoAppServer> for Unavailable {
     fn from(why: NoAppServer) -> Self {
         match why {
             NoAppServer::Busy => Self::HandshakesFull,
+            NoAppServer::Full => Self::AppServersFull,
             NoAppServer::Paced => Self::AppServersBusy,
             NoAppServer::None => Self::NoAppServer,
         }

@@ -8,7 +8,7 @@ use trunkline_admission::Origins;
 use trunkline_token::{KeyMark, MarkedKey};
 
 use super::trunk::{Ending, Trunk};
-use super::{Hub, locked};
+use super::{Hub, HubLimits, locked};
 use crate::HubConfig;
 
 /// The changing parts of a hub. Read once for each handshake of a client and for each trunk.
@@ -67,7 +67,8 @@ impl Hub {
 
     /// Changes what is valid; a hub that was removed is there again. Returns the keys that are valid
     /// no longer, whose trunks it has ended.
-    pub(super) fn change(&self, rules: HubRules) -> Vec<KeyMark> {
+    pub(super) fn change(&self, rules: HubRules, limits: HubLimits) -> Vec<KeyMark> {
+        self.bounds.set(limits);
         let former = self.rules.set(rules);
         self.removed.store(false, Ordering::Release);
         let gone = former.keys_without(&self.rules());

@@ -1,6 +1,7 @@
 //! Tests of a hub and its app servers without streams and threads: which trunk replaces which,
 //! which app server is asked, and which peers each one sees.
 
+mod bounds;
 mod nodes;
 
 use std::net::SocketAddr;
@@ -15,7 +16,7 @@ use trunkline_trunk::{
 
 use super::roster::{NoAppServer, Relayed};
 use super::trunk::Notes;
-use super::{Directory, Ending, Hub, Origin, Trunk};
+use super::{Directory, Ending, Hub, HubLimits, Origin, Trunk};
 use crate::HubConfig;
 use crate::limits::Limits;
 
@@ -30,10 +31,15 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let config = HubConfig { name: "chat".into(), keys: Vec::new(), ..HubConfig::default() };
+        let config = config(HubLimits::default());
         let directory = Directory::new(&[config], "chat", 0);
         let hub = directory.by_name("chat").expect("it is configured");
         Self { directory, hub, limits: Limits::default(), next: 0 }
+    }
+
+    /// Sets the limits of the hub, as a reload does.
+    fn is_limited(&self, limits: HubLimits) {
+        self.directory.change(&[config(limits)], "chat");
     }
 
     /// Opens a trunk of the app server with this name.
@@ -68,6 +74,10 @@ impl World {
     fn pick_for_request(&self, tried: &[u32]) -> Result<u32, NoAppServer> {
         self.hub.pick_for_request(&self.limits, NOW, tried).map(|trunk| trunk.number)
     }
+}
+
+fn config(limits: HubLimits) -> HubConfig {
+    HubConfig { name: "chat".into(), limits, ..HubConfig::default() }
 }
 
 fn client() -> ClientRequest {

@@ -36,7 +36,7 @@ use super::streams::Stream;
 use super::uplink::Held;
 use super::{ClientToken, Shard};
 use crate::cluster::{MoveKey, MoveStep};
-use crate::hub::{Trunk, TrunkNumber};
+use crate::hub::{Seat, Trunk, TrunkNumber};
 use crate::sid::Sid;
 
 /// The longest time from the client's change until the session is here.
@@ -99,6 +99,8 @@ pub(crate) struct Arriving {
     pub(super) base64_only: bool,
     /// The client's address.
     pub(super) client: IpAddr,
+    /// The session in the count of its hub.
+    pub(super) seat: Seat,
     pub(super) probe: ForeignProbe,
     pub(super) stream: Stream,
     /// Bytes that came after the client's change.
@@ -248,8 +250,8 @@ impl Shard {
         let State::Arriving(arriving) = std::mem::replace(&mut slot.state, State::Ended) else {
             return;
         };
-        let Arriving { sid_text, client, base64_only, stream, unheard, queue, export, .. } =
-            *arriving;
+        let Arriving { sid_text, client, seat, base64_only, stream, .. } = *arriving;
+        let Arriving { unheard, queue, export, .. } = *arriving;
         let Some(export) = export else { return };
         let Export {
             engine,
@@ -298,6 +300,7 @@ impl Shard {
             extra: Some(Box::new(extra)),
         });
         self.count_session(TransportKind::WebSocket, 1);
+        seat.keep();
         match closed {
             None => self.place_sockets(index, &trunk_of, &sockets, &cut),
             // Nothing that came after that is for it.

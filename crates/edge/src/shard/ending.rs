@@ -112,6 +112,7 @@ impl Shard {
             self.linger(probe.stream, None);
         }
         self.count_session(counted, -1);
+        self.leave_seat(hub);
         let wire_reason = wire_reason(reason, in_one_payload);
         let description = if is_told_in_words(reason) {
             // On the trunk both are one reason; the description tells the app which one it was.
@@ -141,6 +142,13 @@ impl Shard {
         }
         if let Some(shard_trunk) = self.trunks.get_mut(&slot.trunk) {
             wire::encode::encode_close(&mut shard_trunk.out, number, reason, description);
+        }
+    }
+
+    /// Gives back the place in its hub of a session that was live.
+    pub(super) fn leave_seat(&self, hub: usize) {
+        if let Some(hub) = self.env.directory.hub(hub) {
+            hub.unseat();
         }
     }
 

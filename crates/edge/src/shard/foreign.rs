@@ -19,7 +19,7 @@ use super::poller::{Kind, Token};
 use super::reading::{PROBE_BYTES_MAX, READS_PER_TURN, echo};
 use super::slot::{Slot, State};
 use super::streams::Stream;
-use crate::hub::TrunkNumber;
+use crate::hub::{Seat, TrunkNumber};
 use crate::sid::{SLOTS_MAX, SidSecret};
 
 /// The most sessions that a node takes at a time, those that still probe included.
@@ -53,7 +53,7 @@ impl Shard {
         let ForeignStream { asked, sid_text, trunk, base64_only, client, stream } = foreign;
         let (stream, leftover) = Stream::adopt(stream);
         let place = self.room_for_arrival(trunk);
-        let Some((hub, upgrade_timeout)) = place else {
+        let Some((seat, hub, upgrade_timeout)) = place else {
             self.count_upgrade("refused");
             self.linger(stream, Some(encode(Opcode::Close, &[], None)));
             return;
@@ -76,6 +76,7 @@ impl Shard {
             trunk,
             base64_only,
             client,
+            seat,
             probe,
             stream,
             unheard: Vec::new(),
@@ -97,9 +98,9 @@ impl Shard {
         }
     }
 
-    /// The hub of the trunk, and the time that its app gives an upgrade; `None` when this shard
-    /// cannot take a session of it now.
-    fn room_for_arrival(&self, trunk: TrunkNumber) -> Option<(u16, Duration)> {
+    /// A place in the hub of the trunk, the hub's number, and the time that its app gives an upgrade;
+    /// `None` when this shard cannot take a session of it now.
+    fn room_for_arrival(&self, trunk: TrunkNumber) -> Option<(Seat, u16, Duration)> {
         let shards = usize::try_from(self.shards).unwrap_or(1);
         let has_room = self.arrivals.count < ARRIVALS_MAX.div_ceil(shards)
             && self.slots.len() < SLOTS_MAX
@@ -107,7 +108,8 @@ impl Shard {
             && !self.env.directory.draining.load(Ordering::Relaxed)
             && self.env.sessions_total() < self.env.limits.sessions_max;
         let shard_trunk = self.trunks.get(&trunk).filter(|_| has_room)?;
-        Some((shard_trunk.trunk.hub.number, shard_trunk.config.upgrade_timeout))
+        let hub = &shard_trunk.trunk.hub;
+        Some((hub.seat()?, hub.number, shard_trunk.config.upgrade_timeout))
     }
 
     /// Reads the WebSocket of a session on its way, as long as it only probes.

@@ -350,6 +350,7 @@ impl Shard {
         }
         self.boards[hub].remove_session(SessionKey(index));
         self.count_session(counted, -1);
+        self.leave_seat(hub);
         self.departures.remember(now, secret.0);
         self.release(index);
     }

@@ -144,6 +144,9 @@ impl Shard {
         if self.env.sessions_total() >= limits.sessions_max || self.slots.len() >= SLOTS_MAX {
             return Err((open, Unavailable::SessionsFull));
         }
+        let Some(seat) = open.hub.seat() else {
+            return Err((open, Unavailable::HubSessionsFull));
+        };
         let trunk = match open.hub.pick(limits, self.now) {
             Ok(trunk) => trunk,
             Err(why) => return Err((open, why.into())),
@@ -161,6 +164,7 @@ impl Shard {
             jsonp,
             token,
             guest,
+            seat,
             poll,
             reply,
             trunk,
@@ -199,7 +203,7 @@ impl Shard {
         let lasting = own_copies(lasting);
         let asked_at = opening.asked_at;
         let Opening { protocol, transport, base64_only, jsonp, token, .. } = *opening;
-        let Opening { guest, poll, reply, trunk, open, .. } = *opening;
+        let Opening { guest, seat, poll, reply, trunk, open, .. } = *opening;
         self.answered(index, asked_at);
         let mut extra = Extra {
             lasting: (!lasting.is_empty()).then(|| Arc::from(lasting)),
@@ -253,6 +257,7 @@ impl Shard {
         slot.state =
             State::Live(Live { session, carrier, probe: None, held: None, keepsake, extra });
         self.count_session(transport, 1);
+        seat.keep();
         self.count_handshake("accepted");
         match promised {
             Err(reply) => {

@@ -22,7 +22,7 @@ use super::tokens::Token;
 use super::uplink::Held;
 use crate::door::Site;
 use crate::gate::Guest;
-use crate::hub::{Trunk, TrunkNumber};
+use crate::hub::{Seat, Trunk, TrunkNumber};
 use crate::reply::Reply;
 use crate::sid::SidSecret;
 
@@ -104,6 +104,7 @@ pub(crate) struct Opening {
     /// What the client's token says of the session.
     pub(crate) token: Token,
     pub(crate) guest: Option<Guest>,
+    pub(crate) seat: Seat,
     pub(crate) poll: u32,
     pub(crate) reply: Reply<Answer>,
     pub(crate) trunk: Arc<Trunk>,

@@ -13,7 +13,7 @@ use trunkline_trunk::{
 
 use super::resume::info_for;
 use super::stream::TrunkTask;
-use crate::hub::{Ahead, BatchCredit, Ending, Place, Trunk, encode_nodes};
+use crate::hub::{Ahead, BatchCredit, Ending, NotAccepted, Place, Trunk, encode_nodes};
 use crate::shard::{Command, GiveBack, RestoreRequest};
 
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(1);
@@ -226,14 +226,30 @@ impl TrunkTask {
         self.hub.settings_changed(&settings);
     }
 
+    /// Refuses a further app server of a hub that has as many as it may. It tries again.
+    fn refuse_app_server(&mut self, server: &str) {
+        const CAUSE: &str = "hub_app_servers_full";
+        if let Some(times) = self.door.env().directory.note(CAUSE) {
+            tracing::warn!(hub = %self.hub.name, server, address = %self.address, times, "app server refused: its hub has as many on this node as it may (hub_app_servers_max)");
+        }
+        self.closing.get_or_insert((1008, CAUSE));
+        let message = "this hub has as many app servers on this node as it may (hub_app_servers_max): end one, or raise the limit";
+        self.node.give_up(ErrorCode::Limit, Str::from_static(message));
+    }
+
     /// Accepts the app server, whose `Hello` was checked.
     async fn welcome(&mut self, greeting: Greeting) {
         if self.give_stream_away(&greeting).await {
             return;
         }
-        let Some(_arriving) = self.hub.arrive(&greeting.server, &greeting.own) else {
-            let message = "this app server has another trunk to this node";
-            return self.node.give_up(ErrorCode::Another, Str::from_static(message));
+        let from = (&*greeting.server, self.address);
+        let _arriving = match self.hub.arrive(from, &greeting.own) {
+            Ok(arriving) => arriving,
+            Err(NotAccepted::Another) => {
+                let message = "this app server has another trunk to this node";
+                return self.node.give_up(ErrorCode::Another, Str::from_static(message));
+            }
+            Err(NotAccepted::Full) => return self.refuse_app_server(&greeting.server),
         };
         let Greeting { server, sdk, mut own, settings, mut warnings, credit } = greeting;
         let env = Arc::clone(self.door.env());

@@ -41,6 +41,8 @@ pub(crate) fn digest(hubs: &[Hub], key: &KeyText) -> [u8; 8] {
 
 #[cfg(test)]
 mod tests {
+    use trunkline_edge::HubLimits;
+
     use super::*;
 
     fn hub(name: &str, keys: &[&str]) -> Hub {
@@ -52,6 +54,7 @@ mod tests {
             client_tokens: ClientTokens::Optional,
             allowed_origins: None,
             paths: Vec::new(),
+            limits: HubLimits::default(),
         }
     }
 

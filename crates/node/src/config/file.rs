@@ -9,6 +9,7 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::given::{self, Given};
 use super::handlers::{HANDLER_ALLOWED, HandlerTable};
 use super::identity::{IDENTITY_ALLOWED, IdentityTable};
+use super::limits;
 use super::mistake::{Mistake, Origin};
 use super::table;
 
@@ -31,6 +32,8 @@ pub(crate) struct HubTable {
     pub(crate) identity_providers: Vec<IdentityTable>,
     pub(crate) tls_cert_file: Option<(String, Origin)>,
     pub(crate) tls_key_file: Option<(String, Origin)>,
+    /// Limits in place of those for all hubs, by name.
+    pub(crate) limits: Vec<(&'static str, String, Origin)>,
 }
 
 /// Reads a whole text file of limited size.
@@ -134,6 +137,7 @@ impl Reader<'_> {
             identity_providers: Vec::new(),
             tls_cert_file: None,
             tls_key_file: None,
+            limits: Vec::new(),
         };
         for (field, value) in table {
             let origin = self.origin(field.span().start);
@@ -199,7 +203,10 @@ impl Reader<'_> {
                         Some(())
                     })
                 }
-                _ => None,
+                (name, value) => limits::name_of(name).and_then(|name| {
+                    hub.limits.push((name, scalar(value)?, origin.clone()));
+                    Some(())
+                }),
             };
             if read.is_none() {
                 self.bad_field(&format!("hub.{}", hub.name), field, &HUB_FIELDS, HUB_ALLOWED);
@@ -302,7 +309,7 @@ impl Reader<'_> {
 const HANDLER_FIELDS: [&str; 3] = ["url", "system_events", "user_events"];
 
 /// The fields of a hub's table.
-const HUB_FIELDS: [&str; 10] = [
+const HUB_FIELDS: [&str; 13] = [
     "keys",
     "key_file",
     "default",
@@ -313,10 +320,13 @@ const HUB_FIELDS: [&str; 10] = [
     "path",
     "tls_cert_file",
     "tls_key_file",
+    "hub_sessions_max",
+    "hub_app_servers_max",
+    "app_server_sessions_max",
 ];
 
 /// What a hub's table may hold.
-const HUB_ALLOWED: &str = "a table [hub.NAME] with keys = [\"…\"] or key_file = \"PATH\", default = true on one of them, client_tokens = \"required\" or \"optional\", allowed_origins = \"ORIGINS\" or a list of origins, path = \"/PATH/\" or a list of paths, tls_cert_file and tls_key_file, and tables [[hub.NAME.event_handler]] and [[hub.NAME.identity_provider]]";
+const HUB_ALLOWED: &str = "a table [hub.NAME] with keys = [\"…\"] or key_file = \"PATH\", default = true on one of them, client_tokens = \"required\" or \"optional\", allowed_origins = \"ORIGINS\" or a list of origins, path = \"/PATH/\" or a list of paths, tls_cert_file and tls_key_file, limits of hubs (hub_sessions_max and others), and tables [[hub.NAME.event_handler]] and [[hub.NAME.identity_provider]]";
 
 /// A list of texts; `None` if one value is not a text.
 fn texts(values: &[Value<'_>]) -> Option<Vec<String>> {

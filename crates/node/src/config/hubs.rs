@@ -5,6 +5,7 @@ use std::path::Path;
 use trunkline_admission::OriginPattern;
 use trunkline_azure::identity::IdentityProvider;
 use trunkline_azure::webhook::Handler;
+use trunkline_edge::HubLimits;
 
 use super::addresses::ORIGINS;
 use super::file::{self, HubTable};
@@ -12,6 +13,7 @@ use super::given::Given;
 use super::handlers;
 use super::identity;
 use super::kinds::{HubKey, KeyText, Name, ValueKind};
+use super::limits;
 use super::mistake::{Mistake, Origin};
 use super::table::{ClientTokens, Settings, TOKENS};
 use super::{DEVELOPMENT_KEY, Mode};
@@ -39,6 +41,8 @@ pub struct Hub {
     pub allowed_origins: Option<Vec<OriginPattern>>,
     /// Paths that belong to this hub, whichever app servers are connected.
     pub paths: Vec<String>,
+    /// How much it may have on each node.
+    pub limits: HubLimits,
 }
 
 /// The default hub's name and all hubs, the default one first.
@@ -58,6 +62,7 @@ pub(crate) fn assemble(
         event_handlers: book.handlers_of_default(&default, &tables),
         client_tokens: book.client_tokens(own_table),
         allowed_origins: book.allowed_origins(own_table),
+        limits: limits::of_hub(settings, own_table, book.mistakes),
         paths: own_table.map(|table| book.paths(table, &tables)).unwrap_or_default(),
         identity_providers: own_table
             .map(|table| identity::of_tables(&table.name, &table.identity_providers, book.mistakes))
@@ -76,6 +81,7 @@ pub(crate) fn assemble(
             identity::of_tables(&table.name, &table.identity_providers, book.mistakes);
         let name = table.name.clone();
         let paths = book.paths(table, &tables);
+        let limits = limits::of_hub(settings, Some(table), book.mistakes);
         hubs.push(Hub {
             name,
             keys,
@@ -84,6 +90,7 @@ pub(crate) fn assemble(
             client_tokens,
             allowed_origins,
             paths,
+            limits,
         });
     }
     (default, hubs)

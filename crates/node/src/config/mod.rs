@@ -9,6 +9,7 @@ mod handlers;
 mod hubs;
 mod identity;
 mod kinds;
+mod limits;
 mod mistake;
 mod readiness;
 mod reference;

@@ -37,6 +37,10 @@ const RELOADED: &[&str] = &[
     "webhook_concurrent_max",
     "webhook_pending_max",
     "webhook_timeout",
+    // The limits of hubs.
+    "app_server_sessions_max",
+    "hub_app_servers_max",
+    "hub_sessions_max",
     // The limits. Those of trunks count for trunks that open from then on.
     "address_failures_per_second",
     "address_handshakes_per_second",
@@ -88,11 +92,14 @@ const RELOADED: &[&str] = &[
 /// Keys that only say what a hub is: the hub's own line names the change.
 const OF_HUBS: &[&str] = &[
     "allowed_origins",
+    "app_server_sessions_max",
     "client_tokens",
     "event_handler",
     "event_handler_system_events",
     "event_handler_user_events",
     "hub",
+    "hub_app_servers_max",
+    "hub_sessions_max",
     "key",
     "key_file",
     "key_previous",
@@ -190,6 +197,7 @@ fn changes_of_hubs(own: &[Hub], new: &[Hub]) -> Vec<String> {
             ("client_tokens", before.client_tokens != hub.client_tokens),
             ("allowed_origins", before.allowed_origins != hub.allowed_origins),
             ("path", before.paths != hub.paths),
+            ("limits", before.limits != hub.limits),
             ("event_handler", before.event_handlers != hub.event_handlers),
             ("identity_provider", before.identity_providers != hub.identity_providers),
         ];

@@ -5,6 +5,8 @@
 //! are all made from it. To add a key, add a row. A limit's default lives in [`Limits`] next to the
 //! code that enforces it.
 
+mod key;
+
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::path::PathBuf;
@@ -16,6 +18,8 @@ use trunkline_backplane::nats::Servers;
 use trunkline_edge::{Endpoint, ForwardedHeader, Limits};
 use trunkline_tls::TlsVersion;
 
+pub use self::key::Key;
+pub(crate) use self::key::flag_name;
 use super::addresses::{FORWARDED, ORIGINS, PrefixList, Proxies};
 use super::given::Given;
 use super::handlers::{EventNames, HandlerUrl, SystemEvents};
@@ -23,61 +27,9 @@ use super::kinds::{
     Address, Choice, ClusterName, Count, Endpoints, FilePath, Filter, HubKey, KeyText, Maybe, Name,
     NatsServers, OneUrl, Size, Span, Unless, ValueKind,
 };
+use super::limits;
 use super::mistake::Mistake;
 use super::readiness::{Unready, UnreadyOn};
-
-/// The facts about a key, without its value.
-#[derive(Clone, Debug)]
-pub struct Key {
-    /// The heading of its section.
-    pub section: &'static str,
-    /// The name in the file.
-    pub name: &'static str,
-    /// The documentation; the first sentence says what the key is.
-    pub doc: String,
-    /// A word for the value in help texts.
-    pub placeholder: &'static str,
-    /// The allowed values.
-    pub allowed: String,
-    /// The default as text; empty when there is none.
-    pub default: String,
-    /// Whether its values must never be printed.
-    pub secret: bool,
-}
-
-impl Key {
-    fn new<K: ValueKind>(
-        section: &'static str,
-        name: &'static str,
-        doc: &[&str],
-        kind: &K,
-        default: String,
-    ) -> Self {
-        let doc = doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
-        let (placeholder, allowed, secret) = (kind.placeholder(), kind.allowed(), kind.secret());
-        Self { section, name, doc, placeholder, allowed, default, secret }
-    }
-
-    /// The environment variable: `TRUNKLINE_` and the name in capitals.
-    pub fn env(&self) -> String {
-        env_name(self.name)
-    }
-
-    /// The flag: `--` and the name with hyphens.
-    pub fn flag(&self) -> String {
-        flag_name(self.name)
-    }
-}
-
-/// The environment variable of a key.
-pub(crate) fn env_name(name: &str) -> String {
-    format!("TRUNKLINE_{}", name.to_ascii_uppercase())
-}
-
-/// The flag of a key.
-pub(crate) fn flag_name(name: &str) -> String {
-    format!("--{}", name.replace('_', "-"))
-}
 
 /// Every key, in the order of the reference page.
 pub fn keys() -> &'static [Key] {
@@ -384,6 +336,15 @@ key_table! {
     limits "Limits" {
         /// The most sessions of all hubs together. Further handshakes are answered 503.
         sessions_max: Count::<usize>::between(1, 100_000_000);
+        /// The most sessions of one hub on this node. Further handshakes of its clients are answered
+        /// 503. A hub's table may override this for that hub, as the other limits of hubs.
+        hub_sessions_max: limits::SESSIONS;
+        /// The most app servers of one hub that have a trunk to this node. A further one is refused
+        /// and tries again; one that is connected may continue or replace its trunk.
+        hub_app_servers_max: limits::APP_SERVERS;
+        /// The most sessions of one app server, over all nodes as far as this one knows. Beyond it,
+        /// newcomers go to the others. When all of a hub have as many, handshakes are answered 503.
+        app_server_sessions_max: limits::SESSIONS;
         /// The most open streams (TCP connections) on the public port; never more than the limit of
         /// open files allows. Further handshakes are answered 503.
         streams_max: Count::<usize>::between(1, 100_000_000);

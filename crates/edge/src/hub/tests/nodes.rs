@@ -1,12 +1,13 @@
 //! Tests of a hub that is on several nodes: what app servers are told of the nodes, which of their
 //! trunks stays, and how their sessions elsewhere count.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use trunkline_trunk::settings::OwnSettings;
 use trunkline_trunk::{Frame, NodeState};
 
-use super::{Ending, Trunk, World, read};
+use super::{Ending, Origin, Trunk, World, read};
 use crate::hub::nodes::ClusterNode;
 
 fn node(id: &str, state: NodeState) -> ClusterNode {
@@ -22,6 +23,10 @@ fn told(of: &Trunk) -> Option<Vec<String>> {
 
 fn opening(opening: u64, beside: &[u64]) -> OwnSettings {
     OwnSettings { opening, beside: beside.to_vec(), ..OwnSettings::default() }
+}
+
+fn from(server: &str) -> (&str, Origin) {
+    (server, Origin::Outside(SocketAddr::from(([127, 0, 0, 1], 9))))
 }
 
 #[test]
@@ -48,21 +53,21 @@ fn a_trunk_that_its_app_server_has_besides_stays_and_one_that_it_has_lost_does_n
     let mut world = World::new();
     let first = world.comes_with("a", opening(1, &[]));
     let hub = Arc::clone(&first.hub);
-    assert!(hub.arrive("a", &opening(2, &[1])).is_none(), "a second way to this node");
-    assert!(hub.arrive("b", &opening(2, &[1])).is_some(), "another app server");
-    assert!(hub.arrive("a", &opening(2, &[7])).is_some(), "it has lost the first one");
-    assert!(hub.arrive("a", &opening(0, &[])).is_some(), "an SDK that does not number them");
+    assert!(hub.arrive(from("a"), &opening(2, &[1])).is_err(), "a second way to this node");
+    assert!(hub.arrive(from("b"), &opening(2, &[1])).is_ok(), "another app server");
+    assert!(hub.arrive(from("a"), &opening(2, &[7])).is_ok(), "it has lost the first one");
+    assert!(hub.arrive(from("a"), &opening(0, &[])).is_ok(), "an SDK that does not number them");
     first.end(Ending::NodeStops);
-    assert!(hub.arrive("a", &opening(2, &[1])).is_some(), "it is about to end");
+    assert!(hub.arrive(from("a"), &opening(2, &[1])).is_ok(), "it is about to end");
 }
 
 #[test]
 fn of_two_trunks_that_open_at_once_the_first_stays() {
     let world = World::new();
-    let first = world.hub.arrive("a", &opening(1, &[2])).expect("nobody else is there");
-    assert!(world.hub.arrive("a", &opening(2, &[1])).is_none());
+    let first = world.hub.arrive(from("a"), &opening(1, &[2])).expect("nobody else is there");
+    assert!(world.hub.arrive(from("a"), &opening(2, &[1])).is_err());
     drop(first);
-    assert!(world.hub.arrive("a", &opening(2, &[1])).is_some(), "the first one has failed");
+    assert!(world.hub.arrive(from("a"), &opening(2, &[1])).is_ok(), "the first one has failed");
 }
 
 #[test]

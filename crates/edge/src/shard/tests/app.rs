@@ -10,7 +10,7 @@ use trunkline_trunk::{
 
 use super::client::Client;
 use super::world::World;
-use crate::hub::{BatchCredit, Origin, Remains, Trunk};
+use crate::hub::{BatchCredit, Remains, Trunk};
 use crate::reply;
 use crate::shard::command::Command;
 use crate::sid::Sid;
@@ -37,7 +37,7 @@ impl World {
         let settings = self.settings.clone();
         let credit = Arc::new(SharedCredit::new(credit));
         let said = (settings, self.own.clone());
-        let trunk = Trunk::new(number, hub, hello, (Origin::Inside, None), said, credit, self.now);
+        let trunk = Trunk::new(number, hub, hello, (self.origin, None), said, credit, self.now);
         let trunk = Arc::new(trunk);
         self.apps.push(Arc::clone(&trunk));
         let (known, mut is_known) = reply::pair();

@@ -21,6 +21,11 @@ impl World {
             self.env.sessions[usize::from(shard.index)].load(Ordering::Relaxed),
             shard.slots.len()
         );
+        let seated = shard
+            .slots
+            .iter()
+            .filter(|(_, slot)| slot.hub == self.hub.number && !matches!(slot.state, State::Ended));
+        assert_eq!(self.hub.sessions(), seated.count(), "each session counts once in its hub");
         let mut counted = [0, 0];
         for (index, slot) in shard.slots.iter() {
             assert!(!slot.is_free(), "{index}: a slot that nothing needs is given back");

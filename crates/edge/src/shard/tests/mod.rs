@@ -40,6 +40,8 @@ mod heartbeat;
 #[cfg(test)]
 mod homes;
 #[cfg(test)]
+mod hub_limits;
+#[cfg(test)]
 mod inflating;
 #[cfg(test)]
 mod meters;

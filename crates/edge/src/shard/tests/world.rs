@@ -22,7 +22,7 @@ use crate::compressor::Compressor;
 use crate::entrance::Streams;
 use crate::environment::Environment;
 use crate::gate::{AddressRules, Gate};
-use crate::hub::{Directory, Hub, Trunk};
+use crate::hub::{Directory, Hub, HubLimits, Origin, Trunk};
 use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::metrics::{Carrier, Ending, Metrics, Outcome};
@@ -49,6 +49,8 @@ pub(super) struct World {
     pub(super) settings: EngineSettings,
     /// What the SDKs of app servers say about their trunks from now on.
     pub(super) own: OwnSettings,
+    /// Where app servers come from, from now on.
+    pub(super) origin: Origin,
     pub(super) streams: Arc<Streams>,
     pub(super) wires: Vec<Wire>,
     pub(super) apps: Vec<Arc<Trunk>>,
@@ -126,6 +128,7 @@ impl World {
         let config = HubConfig {
             name: "chat".into(),
             keys: vec![Secret::new("key")],
+            limits: HubLimits::of(&limits),
             ..HubConfig::default()
         };
         let metrics = Metrics::default();
@@ -160,6 +163,7 @@ impl World {
             hub,
             settings,
             own: OwnSettings::default(),
+            origin: Origin::Inside,
             streams,
             wires: Vec::new(),
             apps: Vec::new(),

@@ -4,6 +4,7 @@
 mod cases;
 mod clients;
 mod failures;
+mod full;
 mod keys;
 mod play;
 mod servers;
