@@ -32,6 +32,12 @@ impl Asking {
         id
     }
 
+    /// The length of the body that a post keeps until it is sent: 0 for all other requests.
+    pub(in crate::cluster) fn held_bytes(&self, id: u32) -> usize {
+        let frame = self.open.get(&id).and_then(|request| request.frame.as_deref());
+        if let Some(Frame::Post { body, .. }) = frame { body.len() } else { 0 }
+    }
+
     /// The body of a post is complete.
     pub(in crate::cluster) fn post_body(
         &mut self,

@@ -5,6 +5,7 @@ use trunkline_mesh::{Frame, Lane, NotNow, Owner, PeerKey, Reach, RequestId, Str}
 
 use super::{AGAIN, Core};
 use crate::cluster::{moving, wire};
+use crate::environment::Environment;
 use crate::shard::{Asked, Command, POST_TOO_LARGE};
 use crate::unavailable::Unavailable;
 
@@ -81,10 +82,14 @@ impl Core {
     }
 
     pub(super) fn try_or_wait(&mut self, now: Timestamp, id: u32) {
-        if !self.try_to_send(now, id) {
-            self.asking.wait(now, id);
-            self.again_at.get_or_insert(now + AGAIN);
+        if self.try_to_send(now, id) {
+            return;
         }
+        if self.asking.held_bytes(id) > 0 && self.env.memory.is_full(&self.env.metrics) {
+            return self.asking.fail(id, Unavailable::MemoryFull);
+        }
+        self.asking.wait(now, id);
+        self.again_at.get_or_insert(now + AGAIN);
     }
 
     /// False when the owner cannot be reached now.
@@ -148,12 +153,18 @@ impl Core {
             self.backlog.put_back(peer, lane, waiting);
         }
         self.finding.ask_again();
+        // Posts that wait belong to no session of this node, so no shard frees their memory.
+        let mut beyond_bytes = self.bytes_to_free();
         for (until, id) in self.asking.take_waiting() {
             if self.try_to_send(now, id) {
                 continue;
             }
+            let held_bytes = self.asking.held_bytes(id);
             if until <= now {
                 self.asking.fail(id, Unavailable::MeshDown);
+            } else if beyond_bytes > 0 && held_bytes > 0 {
+                beyond_bytes = beyond_bytes.saturating_sub(held_bytes);
+                self.asking.fail(id, Unavailable::MemoryFull);
             } else {
                 self.asking.wait_until(until, id);
             }
@@ -161,6 +172,13 @@ impl Core {
         if self.asking.has_waiting() || self.finding.has_later() || !self.backlog.is_empty() {
             self.again_at = Some(now + AGAIN);
         }
+    }
+
+    /// The bytes to free because the memory ceiling is reached. Nobody looks while nothing waits.
+    fn bytes_to_free(&self) -> usize {
+        let Environment { memory, metrics, .. } = &*self.env;
+        let is_full = self.asking.has_waiting() && memory.is_full(metrics);
+        if is_full { memory.bytes_beyond(metrics) } else { 0 }
     }
 
     pub(super) fn ask_who_has(&mut self, now: Timestamp, id: u32, hub: u16, name: &str) {

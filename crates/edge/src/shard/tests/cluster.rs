@@ -265,11 +265,20 @@ impl Nodes {
 
     /// Posts at a node; the body arrived together with the head.
     pub(super) fn post_whole(&mut self, at: usize, client: &Client, body: &[u8]) -> String {
-        let (reply, mut answer) = reply::pair();
+        said(&mut self.begin_post_whole(at, client, body))
+    }
+
+    pub(super) fn begin_post_whole(
+        &mut self,
+        at: usize,
+        client: &Client,
+        body: &[u8],
+    ) -> Awaited<Answer> {
+        let (reply, answer) = reply::pair();
         let (asked, body) = (client.asked(), bytes::Bytes::copy_from_slice(body));
         let post = Box::new(WholePost { asked, binary: false, body, reply });
         self.tell(at, &client.sid, Command::Post(post));
-        said(&mut answer)
+        answer
     }
 
     /// The frames that all nodes have sent.

@@ -1,11 +1,17 @@
 //! Posts whose bodies arrived together with their heads.
 
+use std::time::Duration;
+
 use trunkline_engineio::CloseReason;
 
 use super::app::App;
-use super::client::{Client, ClientKind};
+use super::client::{Client, ClientKind, said};
 use super::cluster::Nodes;
 use super::world::World;
+
+const BODY: usize = 16 * 1024;
+/// A fraction of it, which is freed when it is reached, is as much as two bodies.
+const CEILING: usize = 32 * 2 * BODY;
 
 /// Two nodes, an app server of the first, and a client that polls there; the first one may be of an
 /// earlier version.
@@ -110,4 +116,48 @@ fn a_whole_post_outlives_the_app_server_that_gave_no_credit() {
     world.app_goes(&app);
     world.run();
     assert_ne!(waits.said(), "waits", "it learns what becomes of its session");
+}
+
+/// Two nodes without a bus, the second with a memory ceiling.
+fn two_apart() -> (Nodes, App, Client) {
+    let (mut nodes, app, client) = two(false, |_| ());
+    nodes.all[1].world.env.memory.set_ceiling(Some(CEILING));
+    nodes.set_bus(false);
+    (nodes, app, client)
+}
+
+#[test]
+fn a_whole_post_that_would_wait_for_another_node_is_refused_while_memory_is_full() {
+    let (mut nodes, app, client) = two_apart();
+    nodes.all[1].world.set_heap_bytes(CEILING);
+    assert_eq!(nodes.post_whole(1, &client, &[b'4'; BODY]), "memory_full");
+    let mut poll = nodes.poll(1, &client);
+    assert_eq!(poll.said(), "waits", "a request without a body holds nothing");
+    nodes.pass(Duration::from_secs(1));
+    assert_eq!(poll.said(), "waits");
+    nodes.set_bus(true);
+    nodes.pass(Duration::from_secs(2));
+    assert_eq!(nodes.post_whole(1, &client, b"4hello"), "ok", "it need not wait");
+    assert_eq!(app.hears(), [format!("{}: hello", client.number.0)]);
+}
+
+#[test]
+fn no_more_whole_posts_that_wait_for_another_node_end_than_memory_is_missing() {
+    let (mut nodes, app, client) = two_apart();
+    let mut posts: Vec<_> =
+        (0..6).map(|_| nodes.begin_post_whole(1, &client, &[b'4'; BODY])).collect();
+    nodes.pass(Duration::from_millis(100));
+    assert_eq!(posts.iter_mut().map(said).collect::<Vec<_>>(), ["waits"; 6]);
+    nodes.all[1].world.set_heap_bytes(CEILING);
+    nodes.pass(Duration::from_millis(20));
+    let gone: Vec<_> = posts.drain(..2).map(|mut post| said(&mut post)).collect();
+    assert_eq!(gone, ["memory_full"; 2], "those that came first");
+    nodes.all[1].world.set_heap_bytes(CEILING / 2);
+    nodes.pass(Duration::from_millis(100));
+    assert_eq!(posts.iter_mut().map(said).collect::<Vec<_>>(), ["waits"; 4]);
+    nodes.set_bus(true);
+    nodes.pass(Duration::from_secs(2));
+    assert_eq!(posts.iter_mut().map(said).collect::<Vec<_>>(), ["ok"; 4]);
+    assert_eq!(app.hears().len(), 4);
+    assert_eq!((nodes.relayed(1).asking, nodes.relayed(0).serving), (0, 0));
 }
