@@ -26,6 +26,7 @@ pub struct BusFigures(Arc<Numbers>);
 #[derive(Debug, Default)]
 pub(crate) struct Numbers {
     pub(crate) connected: Figure,
+    pub(crate) cut_off: Figure,
     pub(crate) sent: Figure,
     pub(crate) sent_bytes: Figure,
     pub(crate) received: Figure,
@@ -42,6 +43,11 @@ impl BusFigures {
     /// How often the bus was reached, the first time included.
     pub fn connected(&self) -> u64 {
         self.0.connected.get()
+    }
+
+    /// Connections that ended after this node had not kept up with them.
+    pub fn cut_off(&self) -> u64 {
+        self.0.cut_off.get()
     }
 
     /// Datagrams that were given to the bus, and their bytes.

@@ -6,6 +6,7 @@
 
 mod cause;
 mod connect;
+mod pace;
 mod servers;
 mod session;
 mod wire;

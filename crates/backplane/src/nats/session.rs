@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use trunkline_mesh::BusEvent;
 
 use super::connect::Connected;
+use super::pace::Pace;
 use super::wire::Wire;
 use crate::events::EventSender;
 use crate::figures::BusFigures;
@@ -27,6 +28,10 @@ const TURN: usize = 32;
 
 /// After a refusal, the time without another one after which NATS counts as reached.
 const PROBATION: Duration = Duration::from_secs(1);
+
+/// The cause of an end of which this node knows nothing more.
+const CONNECTION_LOST: &str =
+    "the connection broke, or NATS hangs, or has cut this node off: see its log";
 
 /// Serves the connection until it ends. Returns why NATS refuses what this node needs, if it does.
 /// `on_probation`: it has refused the connection before.
@@ -55,6 +60,7 @@ pub(super) async fn run(
         figures,
         is_open: false,
         announce_at,
+        pace: Pace::new(Instant::now()),
         complaint: None,
         refusal: None,
     };
@@ -154,6 +160,7 @@ struct Receiving<'a> {
     is_open: bool,
     /// When to say that NATS is reached; `None`: that was said.
     announce_at: Option<Instant>,
+    pace: Pace,
     /// What NATS complained of; it usually closes the connection next.
     complaint: Option<String>,
     /// Why the connection is of no use.
@@ -163,9 +170,14 @@ struct Receiving<'a> {
 impl Receiving<'_> {
     async fn run(&mut self, mut sources: Sources) {
         let mut announce = pin!(sleep_until(self.announce_at.unwrap_or_else(Instant::now)));
+        let mut look = pin!(sleep_until(self.pace.due()));
         poll_fn(|cx| {
             if self.announce_at.is_some() && announce.as_mut().poll(cx).is_ready() {
                 self.announce();
+            }
+            while look.as_mut().poll(cx).is_ready() {
+                self.pace.look(Instant::now());
+                look.as_mut().reset(self.pace.due());
             }
             self.take(cx, &mut sources)
         })
@@ -235,10 +247,11 @@ impl Receiving<'_> {
         match change {
             Event::Connected => self.opened(),
             Event::Disconnected => {
-                let cause = self.complaint.take();
-                self.closed(cause.as_deref().unwrap_or("the connection broke, or NATS hangs"));
+                let cause = self.complaint.take().or_else(|| self.cut_off());
+                self.closed(cause.as_deref().unwrap_or(CONNECTION_LOST));
             }
             Event::SlowConsumer(_) => {
+                self.pace.dropped(Instant::now());
                 self.figures.numbers().dropped_receiving.add(1);
                 self.events.put(BusEvent::Overflowed);
             }
@@ -246,6 +259,13 @@ impl Receiving<'_> {
             // The library goes on, or ends and closes its channels.
             Event::ClientError(_) | Event::LameDuckMode | Event::Draining | Event::Closed => {}
         }
+    }
+
+    /// Whether the connection has ended because this node did not keep up.
+    fn cut_off(&mut self) -> Option<String> {
+        let cause = self.pace.cause_of_end(Instant::now())?;
+        self.figures.numbers().cut_off.add(1);
+        Some(cause)
     }
 
     /// Takes an error that NATS reports on an open connection.

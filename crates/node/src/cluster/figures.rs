@@ -176,6 +176,11 @@ fn bus(to: &mut Families<'_>, seen: &Seen, bus: &BusFigures) -> fmt::Result {
     let up = if seen.bus.away.is_none() { 1.0 } else { 0.0 };
     to.gauge("trunkline_mesh_bus_up", "Whether NATS is reached.", up)?;
     to.counter("trunkline_mesh_bus_connections", "Connections to NATS.", bus.connected())?;
+    to.counter(
+        "trunkline_mesh_bus_cut_off",
+        "Connections to NATS that ended after this node had not kept up with them.",
+        bus.cut_off(),
+    )?;
     let ((sent, sent_bytes), (received, received_bytes)) = (bus.sent(), bus.received());
     to.counter("trunkline_mesh_bus_datagrams_sent", "Datagrams to NATS.", sent)?;
     to.counter("trunkline_mesh_bus_sent_bytes", "Their bytes.", sent_bytes)?;
