@@ -134,6 +134,40 @@ describe("limits of hubs", { skip: PLAIN }, () => {
     assert.equal((await world.hub("game")).app_servers.length, 2);
   });
 
+  test("clients of a hub that flood are read in turn; a quiet one and another hub go on", async () => {
+    const world = await start(hubs("hub_messages_per_second = 50"), [
+      ["chat", "amber"],
+      ["game", "blue"],
+    ]);
+    const flooding = [TRANSPORTS.websocket, TRANSPORTS.websocket, TRANSPORTS.polling];
+    const clients = [];
+    for (const transports of flooding) clients.push(await world.client("/", at("chat", transports)));
+    const quiet = await world.client("/", at("chat"));
+    const player = await world.client("/", at("game"));
+    const lost = [];
+    for (const client of [...clients, quiet, player]) client.on("disconnect", (reason) => lost.push(reason));
+    // At fifty per second this takes more than a minute.
+    const each = 1500;
+    const answers = clients.map(() => []);
+    clients.forEach((client, place) => {
+      for (let count = 0; count < each; count += 1) client.emit("echo", count, (again) => answers[place].push(again));
+    });
+    const slowed = 'trunkline_sessions_slowed_total{cause="hub_messages_per_second"}';
+    await until("somebody waits", async () => (await world.node.metrics()).get(slowed) > 0);
+    for (let round = 0; round < 10; round += 1) assert.equal(await quiet.emitWithAck("echo", round), round);
+    for (let round = 0; round < 500; round += 1) assert.equal(await player.emitWithAck("echo", round), round);
+    assert.ok(
+      answers.every(({ length }) => length < each),
+      `the flood is under way: ${answers.map(({ length }) => length)}`,
+    );
+    assert.match(world.node.log.text, /read in turn.*hub=chat key="hub_messages_per_second"/);
+    assert.match(await world.reload(hubs("")), /changed: hub chat: limits/);
+    await until("the rest", () => answers.every(({ length }) => length === each));
+    const inOrder = Array.from({ length: each }, (_, count) => count);
+    for (const got of answers) assert.deepEqual(got, inOrder);
+    assert.deepEqual(lost, []);
+  });
+
   test("limits in a hub's table that are wrong are told by name", async () => {
     const world = await start(hubs("hub_sessions_max = 3"), []);
     const wrong = world.reload(hubs('hub_sessions_max = "many"\nhub_session_max = 3'));

@@ -16,6 +16,11 @@ pub struct Limits {
     pub hub_app_servers_max: Option<usize>,
     /// Sessions of one app server, over all nodes as far as this one knows.
     pub app_server_sessions_max: Option<usize>,
+    /// Messages per second of all clients of one hub together, of which two seconds' worth may come
+    /// at once. Beyond it they are read in turn.
+    pub hub_messages_per_second: Option<u32>,
+    /// The same for bytes.
+    pub hub_bytes_per_second: Option<u32>,
     /// Open streams (TCP connections) on the public port. Beyond it, a few more are served for
     /// existing sessions and app servers; a handshake over them is answered 503.
     pub streams_max: usize,
@@ -111,6 +116,8 @@ impl Default for Limits {
             hub_sessions_max: None,
             hub_app_servers_max: None,
             app_server_sessions_max: None,
+            hub_messages_per_second: None,
+            hub_bytes_per_second: None,
             streams_max: 2_000_000,
             // A school, an office or a carrier's gateway has thousands of people behind one address,
             // each with two streams when polling. See docs/operate/internet.md.

@@ -16,6 +16,10 @@ pub struct HubLimits {
     pub app_servers_max: Option<usize>,
     /// Sessions of one app server, over all nodes as far as this one knows.
     pub app_server_sessions_max: Option<usize>,
+    /// Messages per second of all clients together, to this node.
+    pub messages_per_second: Option<u32>,
+    /// The same for bytes, as they arrive.
+    pub bytes_per_second: Option<u32>,
 }
 
 impl HubLimits {
@@ -25,6 +29,8 @@ impl HubLimits {
             sessions_max: limits.hub_sessions_max,
             app_servers_max: limits.hub_app_servers_max,
             app_server_sessions_max: limits.app_server_sessions_max,
+            messages_per_second: limits.hub_messages_per_second,
+            bytes_per_second: limits.hub_bytes_per_second,
         }
     }
 }

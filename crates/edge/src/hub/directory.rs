@@ -2,7 +2,7 @@
 //! runs.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,8 @@ pub(crate) struct Directory {
     /// The nodes of the cluster.
     pub(crate) nodes: Arc<NodeList>,
     pub(crate) draining: AtomicBool,
+    /// Set when some hub limits what its clients send together; shards look here first.
+    flows: AtomicBool,
     /// The time at which a drain that has begun is to end.
     drained_at: Mutex<Option<Instant>>,
     pub(crate) pace: LogPace,
@@ -65,9 +67,15 @@ impl Directory {
             routes: RwLock::new(routes),
             nodes,
             draining: AtomicBool::new(false),
+            flows: AtomicBool::new(have_flows(configs)),
             drained_at: Mutex::default(),
             pace: LogPace::default(),
         }
+    }
+
+    /// Whether some hub limits what its clients send together.
+    pub(crate) fn has_flows(&self) -> bool {
+        self.flows.load(Ordering::Relaxed)
     }
 
     /// Decides whether to log a frequent event, and returns how often it has happened since the
@@ -193,6 +201,7 @@ impl Directory {
     /// and keys that are gone have been told to end; their sessions are the shards'.
     pub(crate) fn change(&self, configs: &[HubConfig], default_hub: &str) -> Changes {
         let mut changes = Changes::default();
+        self.flows.store(have_flows(configs), Ordering::Relaxed);
         for config in configs {
             let Some(hub) = self.any_by_name(&config.name) else {
                 self.create(config);
@@ -300,6 +309,11 @@ pub(crate) struct Changes {
     "more than {ADDED_MAX} hubs were added since the node was started: a restart makes room for them"
 )]
 pub struct TooManyHubs;
+
+fn have_flows(configs: &[HubConfig]) -> bool {
+    let mut limits = configs.iter().map(|config| config.limits);
+    limits.any(|one| one.messages_per_second.is_some() || one.bytes_per_second.is_some())
+}
 
 fn default_of<'a>(configs: &'a [HubConfig], default_hub: &str) -> Option<&'a HubConfig> {
     configs.iter().find(|one| one.name.eq_ignore_ascii_case(default_hub))

@@ -6,6 +6,7 @@ mod asking;
 mod bounds;
 mod credit;
 mod directory;
+mod flow;
 mod keepers;
 mod newcomers;
 mod nodes;
@@ -35,6 +36,7 @@ pub(crate) use self::bounds::Seat;
 pub(crate) use self::credit::BatchCredit;
 pub use self::directory::TooManyHubs;
 pub(crate) use self::directory::{Changes, Directory, HUBS_PREFIX, Routed};
+use self::flow::Flow;
 use self::keepers::Keepers;
 use self::nodes::NodeList;
 pub(crate) use self::nodes::encode_nodes;
@@ -59,6 +61,7 @@ pub(crate) struct Hub {
     pub(crate) number: u16,
     rules: Shared<HubRules>,
     bounds: Bounds,
+    pub(crate) flow: Flow,
     /// Set while the configuration has the hub no longer.
     removed: AtomicBool,
     /// The number of trunks over streams, including those before their `Hello`.
@@ -89,6 +92,7 @@ impl Hub {
             number: u16::try_from(number).unwrap_or(u16::MAX),
             rules: Shared::new(HubRules::of(config)),
             bounds: Bounds::new(config.limits),
+            flow: Flow::new(&config.limits),
             removed: AtomicBool::new(false),
             roster: Mutex::new(Roster::new()),
             servers: Mutex::default(),

@@ -69,6 +69,7 @@ impl Hub {
     /// no longer, whose trunks it has ended.
     pub(super) fn change(&self, rules: HubRules, limits: HubLimits) -> Vec<KeyMark> {
         self.bounds.set(limits);
+        self.flow.set(&limits);
         let former = self.rules.set(rules);
         self.removed.store(false, Ordering::Release);
         let gone = former.keys_without(&self.rules());

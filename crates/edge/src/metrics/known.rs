@@ -169,6 +169,8 @@ const SESSIONS_SLOWED: &[&str] = &[
     "session_messages_per_second",
     "session_bytes_per_second",
     "session_inflated_bytes_per_second",
+    "hub_messages_per_second",
+    "hub_bytes_per_second",
 ];
 
 const CLOSE_REASONS: [CloseReason; 20] = [

@@ -176,6 +176,7 @@ impl Shard {
     /// Charges a session for what was read from its client. Slows it down, or closes it, when that
     /// is more than it may send.
     pub(super) fn charge(&mut self, index: u32, heard: Heard) {
+        self.charge_hub(index, heard);
         if !self.env.limits.meters_sessions() {
             return;
         }
@@ -184,7 +185,7 @@ impl Shard {
         let Some(slowed) = self.meters.charge(&self.env.limits, self.now, place, heard) else {
             return;
         };
-        slot.slowed = true;
+        slot.slowed.set_by_itself(true);
         let Slowed { key, ends } = slowed;
         self.env.metrics.sessions_slowed.get_or_create(&Cause { cause: key }).inc();
         if ends {
@@ -231,12 +232,13 @@ impl Shard {
             let (post, generation) = (meter.post.take(), meter.generation);
             if let Some(slot) = self.slots.get_mut(index)
                 && slot.generation == generation
-                && std::mem::take(&mut slot.slowed)
-                && !slot.paused
-                && self.send_held(index)
+                && slot.slowed.by_itself()
             {
-                self.read_probe(index);
-                self.read_stream(index);
+                slot.slowed.set_by_itself(false);
+                if !slot.slowed.is_slowed() && !slot.paused && self.send_held(index) {
+                    self.read_probe(index);
+                    self.read_stream(index);
+                }
             }
             if let Some(post) = post {
                 self.handle(post);

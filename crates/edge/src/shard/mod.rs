@@ -20,6 +20,7 @@ mod export;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod export;
 mod flight;
+mod flows;
 mod foreign;
 mod hidden;
 mod homes;
@@ -86,6 +87,7 @@ use self::downlink::SentCounts;
 use self::ending::{DrainPace, Orphans};
 use self::eviction::Eviction;
 pub(crate) use self::flight::{Flight, Flights};
+use self::flows::Flows;
 pub(crate) use self::foreign::ForeignStream;
 use self::homes::Homes;
 use self::interner::Interner;
@@ -151,6 +153,8 @@ pub(crate) struct Shard {
     /// Slots whose stream has more to read than one turn's share.
     unread: VecDeque<u32>,
     meters: Meters,
+    /// Sessions that wait because of their hubs.
+    flows: Flows,
     newcomers: Newcomers,
     /// The bytes that a session which sends much may have read in one turn, while others like it
     /// wait for the window of their app server.
@@ -270,6 +274,7 @@ impl Shard {
             poller,
             unread: VecDeque::new(),
             meters: Meters::default(),
+            flows: Flows::default(),
             newcomers: Newcomers::default(),
             quantum: SCRATCH_BYTES,
             heavy: VecDeque::new(),

@@ -429,7 +429,10 @@ impl Shard {
         let waits = slot.live().is_some_and(|live| live.held.is_some())
             || slot.is_between()
             || slot.number == NumberState::Leaving;
-        let unheard = waits || slot.paused || slot.slowed || !self.trunks.contains_key(&slot.trunk);
+        let unheard = waits
+            || slot.paused
+            || slot.slowed.is_slowed()
+            || !self.trunks.contains_key(&slot.trunk);
         let State::Live(live) = &mut slot.state else { return };
         if unheard {
             live.session.excuse_silence(now);

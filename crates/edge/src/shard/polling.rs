@@ -136,12 +136,19 @@ impl Shard {
             }
             return None;
         }
-        if slot.slowed {
+        if slot.slowed.by_itself() {
             if let Some(second) = self.slow_post(key.slot, post) {
                 self.refuse_overlap(key.slot, second);
             }
             return None;
         }
+        if !self.has_flow(key.slot) {
+            if let Some(second) = self.queue_post(key.slot, post) {
+                self.refuse_overlap(key.slot, second);
+            }
+            return None;
+        }
+        let slot = self.slots.get_mut(key.slot)?;
         if let Some(mut uplink) = Uplink::new(&mut self.trunks, slot.uplink(), number)
             && uplink.readable(slot.share, SCRATCH_BYTES) == 0
         {

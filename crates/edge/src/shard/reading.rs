@@ -299,9 +299,11 @@ impl Shard {
     pub(super) fn read_stream(&mut self, index: u32) {
         for _ in 0..READS_PER_TURN {
             let Some(slot) = self.slots.get_mut(index) else { return };
-            if slot.heavy || slot.slowed {
+            if slot.heavy || slot.slowed.is_slowed() {
                 return; // It has a turn of its own.
             }
+            let Some(most) = self.flow_share(index) else { return };
+            let Some(slot) = self.slots.get_mut(index) else { return };
             let (ended, uplink) = (slot.ended, slot.uplink());
             let State::Live(live) = &mut slot.state else { return };
             let Carrier::Stream(stream) = &mut live.carrier else { return };
@@ -317,7 +319,7 @@ impl Shard {
             if live.held.as_ref().is_some_and(|held| !held.waits_for_credit()) {
                 return self.set_heavy(index);
             }
-            let readable = uplink.readable(slot.share, self.quantum);
+            let readable = uplink.readable(slot.share, self.quantum).min(most);
             if live.held.is_some() || readable == 0 {
                 self.pause(index);
                 return;

@@ -16,6 +16,7 @@ impl Shard {
     /// Takes over what the operator has changed.
     pub(super) fn reloaded(&mut self, changes: &Changes) {
         self.take_limits();
+        self.flows.look_again(self.now);
         self.revoke_denied();
         for hub in &changes.removed {
             // The end of a trunk ends its sessions; those without an app server end here.

@@ -60,8 +60,8 @@ pub(crate) struct Slot {
     /// Set when the last post brought messages: an end in the same payload belongs to the same
     /// turn.
     pub(crate) spoke: bool,
-    /// Set while the session is not read from, because its client has sent more than it may.
-    pub(crate) slowed: bool,
+    /// Whether the session is not read from for a while, and why.
+    pub(crate) slowed: Slowed,
     /// What the session has sent lately, compared with its app server's window.
     pub(crate) share: Share,
     /// The transport under which the session is counted. Here and not in `Live`, where it would
@@ -186,6 +186,41 @@ impl Polling {
     }
 }
 
+/// Why a session is not read from: one byte, because every session has it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Slowed(u8);
+
+impl Slowed {
+    const BY_ITSELF: u8 = 1;
+    const BY_HUB: u8 = 2;
+
+    pub(crate) fn is_slowed(self) -> bool {
+        self.0 != 0
+    }
+
+    /// Whether its client has sent more than it may.
+    pub(crate) fn by_itself(self) -> bool {
+        self.0 & Self::BY_ITSELF != 0
+    }
+
+    /// Whether the clients of its hub together have.
+    pub(crate) fn by_hub(self) -> bool {
+        self.0 & Self::BY_HUB != 0
+    }
+
+    pub(crate) fn set_by_itself(&mut self, slowed: bool) {
+        self.set(Self::BY_ITSELF, slowed);
+    }
+
+    pub(crate) fn set_by_hub(&mut self, slowed: bool) {
+        self.set(Self::BY_HUB, slowed);
+    }
+
+    fn set(&mut self, why: u8, slowed: bool) {
+        self.0 = if slowed { self.0 | why } else { self.0 & !why };
+    }
+}
+
 impl Slot {
     /// A slot that nothing is noted of yet, whose session has no app server.
     pub(crate) fn new(generation: u32, secret: SidSecret, hub: u16, state: State) -> Self {
@@ -205,7 +240,7 @@ impl Slot {
             paused: false,
             parked: false,
             pending: false,
-            slowed: false,
+            slowed: Slowed::default(),
             share: Share::default(),
             counted: TransportKind::WebSocket,
             guest: None,

@@ -46,7 +46,7 @@ impl Shard {
     /// The latest time at which the shard needs a turn.
     pub(super) fn wake_at(&self) -> Option<Timestamp> {
         let heavy = (!self.heavy.is_empty()).then_some(self.heavy_at);
-        let waits = [self.meters.next(), self.newcomers.next()];
+        let waits = [self.meters.next(), self.flows.next(), self.newcomers.next()];
         let all = [self.timers.next(), self.paced_deadline(), heavy].into_iter().chain(waits);
         all.flatten().min()
     }
@@ -72,6 +72,7 @@ impl Shard {
             }
         }
         self.wake_slowed();
+        self.serve_flows();
         self.go_on_closing();
     }
 }

@@ -290,9 +290,10 @@ impl Shard {
     fn may_hear(&mut self, index: u32) -> bool {
         let number = number_of(index, self.index, self.shards);
         let Some(slot) = self.slots.get_mut(index) else { return false };
-        if slot.slowed {
+        if slot.slowed.is_slowed() || !self.has_flow(index) {
             return false; // It goes on by itself.
         }
+        let Some(slot) = self.slots.get_mut(index) else { return false };
         let uplink = Uplink::new(&mut self.trunks, slot.uplink(), number);
         let may = uplink.is_none_or(|uplink| uplink.readable(slot.share, SCRATCH_BYTES) > 0);
         if !may {
@@ -388,6 +389,7 @@ impl Shard {
     /// Decodes one slice of a post. All messages before it have been sent.
     fn hear_post(&mut self, index: u32) {
         let now = self.now;
+        let packets = PACKETS_PER_SLICE.min(self.flow_packets(index));
         let number = number_of(index, self.index, self.shards);
         let Some(slot) = self.slots.get_mut(index) else { return };
         let uplink = slot.uplink();
@@ -406,7 +408,7 @@ impl Shard {
                 uplink.message(&message, &mut beyond_credit, metrics);
                 *spoke = true;
             };
-            let outcome = live.session.go_on_with_post(now, &mut post, PACKETS_PER_SLICE, &mut on);
+            let outcome = live.session.go_on_with_post(now, &mut post, packets, &mut on);
             messages = uplink.messages;
             metrics.count_idle_packets(post.take_idle());
             held.messages = beyond_credit.map(|beyond| beyond.messages).unwrap_or_default();

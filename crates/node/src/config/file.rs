@@ -309,7 +309,7 @@ impl Reader<'_> {
 const HANDLER_FIELDS: [&str; 3] = ["url", "system_events", "user_events"];
 
 /// The fields of a hub's table.
-const HUB_FIELDS: [&str; 13] = [
+const HUB_FIELDS: [&str; 15] = [
     "keys",
     "key_file",
     "default",
@@ -323,6 +323,8 @@ const HUB_FIELDS: [&str; 13] = [
     "hub_sessions_max",
     "hub_app_servers_max",
     "app_server_sessions_max",
+    "hub_messages_per_second",
+    "hub_bytes_per_second",
 ];
 
 /// What a hub's table may hold.

@@ -3,23 +3,30 @@
 use trunkline_edge::HubLimits;
 
 use super::file::HubTable;
-use super::kinds::{Count, Unless, ValueKind};
+use super::kinds::{Count, Size, Unless, ValueKind};
 use super::mistake::Mistake;
 use super::table::Settings;
 
 /// The keys that a hub's table may have, too, and the values that they take.
-const LIMITS: [(&str, Set); 3] = [
+const LIMITS: [(&str, Set); 5] = [
     ("hub_sessions_max", |limits, text| set(&mut limits.sessions_max, text, &SESSIONS)),
     ("hub_app_servers_max", |limits, text| set(&mut limits.app_servers_max, text, &APP_SERVERS)),
     ("app_server_sessions_max", |limits, text| {
         set(&mut limits.app_server_sessions_max, text, &SESSIONS)
     }),
+    ("hub_messages_per_second", |limits, text| {
+        set(&mut limits.messages_per_second, text, &MESSAGES)
+    }),
+    ("hub_bytes_per_second", |limits, text| set(&mut limits.bytes_per_second, text, &BYTES)),
 ];
 
 pub(super) const SESSIONS: Unless<Count<usize>> =
     Unless("off", Count::<usize>::between(1, 100_000_000));
 pub(super) const APP_SERVERS: Unless<Count<usize>> =
     Unless("off", Count::<usize>::between(1, 100_000));
+pub(super) const MESSAGES: Unless<Count<u32>> =
+    Unless("off", Count::<u32>::between(1, 1_000_000_000));
+pub(super) const BYTES: Unless<Size<u32>> = Unless("off", Size::<u32>::between(64, 1 << 30));
 
 /// Sets a limit from its text. The error: what is wrong, and what is allowed.
 type Set = fn(&mut HubLimits, &str) -> Result<(), (String, String)>;
@@ -78,13 +85,15 @@ mod tests {
             "hub_sessions_max = 10\napp_server_sessions_max = 5\n\
              [hub.chat]\ndefault = true\nkeys = [\"0123456789abcdef\"]\n\
              hub_sessions_max = 20\napp_server_sessions_max = \"off\"\n\
-             [hub.game]\nkeys = [\"fedcba9876543210\"]\nhub_app_servers_max = 2\n",
+             [hub.game]\nkeys = [\"fedcba9876543210\"]\nhub_app_servers_max = 2\nhub_bytes_per_second = \"1MiB\"\n",
         );
         let chat = HubLimits { sessions_max: Some(20), ..HubLimits::default() };
         let game = HubLimits {
             sessions_max: Some(10),
             app_servers_max: Some(2),
             app_server_sessions_max: Some(5),
+            bytes_per_second: Some(1 << 20),
+            ..HubLimits::default()
         };
         assert_eq!(hubs.expect("no mistake"), [("chat".into(), chat), ("game".into(), game)]);
     }

@@ -69,7 +69,7 @@ key_file = \"/run/secrets/support\"  # one key per line, the current one first
 client_tokens = \"required\"         # this hub's own word, whatever the key says
 allowed_origins = [\"https://support.example.com\"]  # the same
 path = \"/support/\"                 # this hub's own path, or a list; /clients/socketio/hubs/support always is
-hub_sessions_max = 50000           # its own limits: hub_app_servers_max and app_server_sessions_max as well
+hub_sessions_max = 50000           # its own limits; likewise the other keys hub_… and app_server_sessions_max
 ```
 
 A path that no table names belongs to the first hub whose app servers ask for it (the option `path` of their Socket.IO

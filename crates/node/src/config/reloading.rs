@@ -40,6 +40,8 @@ const RELOADED: &[&str] = &[
     // The limits of hubs.
     "app_server_sessions_max",
     "hub_app_servers_max",
+    "hub_bytes_per_second",
+    "hub_messages_per_second",
     "hub_sessions_max",
     // The limits. Those of trunks count for trunks that open from then on.
     "address_failures_per_second",
@@ -99,6 +101,8 @@ const OF_HUBS: &[&str] = &[
     "event_handler_user_events",
     "hub",
     "hub_app_servers_max",
+    "hub_bytes_per_second",
+    "hub_messages_per_second",
     "hub_sessions_max",
     "key",
     "key_file",

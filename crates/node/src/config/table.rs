@@ -345,6 +345,12 @@ key_table! {
         /// The most sessions of one app server, over all nodes as far as this one knows. Beyond it,
         /// newcomers go to the others. When all of a hub have as many, handshakes are answered 503.
         app_server_sessions_max: limits::SESSIONS;
+        /// Messages per second that all clients of one hub together may send to this node, of which
+        /// two seconds' worth may come at once. Beyond it they are read in turn, none more than
+        /// its share, and none is closed for it.
+        hub_messages_per_second: limits::MESSAGES;
+        /// The same for bytes, as they arrive.
+        hub_bytes_per_second: limits::BYTES;
         /// The most open streams (TCP connections) on the public port; never more than the limit of
         /// open files allows. Further handshakes are answered 503.
         streams_max: Count::<usize>::between(1, 100_000_000);

@@ -117,7 +117,10 @@ impl World {
             && !slot.is_between()
             && slot.number != NumberState::Leaving
         {
-            assert!(slot.paused || slot.heavy, "{index}: what is held goes on some time");
+            assert!(
+                slot.paused || slot.heavy || slot.slowed.is_slowed(),
+                "{index}: what is held goes on some time"
+            );
             assert!(
                 !slot.paused || held.waits_for_credit() || slot.heavy || held.undecoded_bytes() > 0
             );

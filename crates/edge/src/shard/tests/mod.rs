@@ -34,6 +34,8 @@ mod fair_turns;
 #[cfg(test)]
 mod fleet;
 #[cfg(test)]
+mod flows;
+#[cfg(test)]
 mod handshake;
 #[cfg(test)]
 mod heartbeat;

@@ -154,10 +154,27 @@ impl World {
             origin: Instant::now(),
         });
         let hub = env.directory.by_name("chat").expect("the only one");
+        Self::around((index, shards), env, hub, streams, settings)
+    }
+
+    /// Another shard of the same node.
+    pub(super) fn beside(&self, index: u8) -> Self {
+        let (env, hub) = (Arc::clone(&self.env), Arc::clone(&self.hub));
+        let (streams, settings) = (Arc::clone(&self.streams), self.settings.clone());
+        let shards = u32::try_from(env.sessions.len()).expect("few");
+        Self { unchecked: true, ..Self::around((index, shards), env, hub, streams, settings) }
+    }
+
+    fn around(
+        place: (u8, u32),
+        env: Arc<Environment>,
+        hub: Arc<Hub>,
+        streams: Arc<Streams>,
+        settings: EngineSettings,
+    ) -> Self {
         let rng = StdRng::seed_from_u64(42 + u64::from(env.numbers.present().unwrap_or_default()));
-        let shard = Shard::new((index, shards), Arc::clone(&env), rng, Poller::ByHand, None);
         Self {
-            shard,
+            shard: Shard::new(place, Arc::clone(&env), rng, Poller::ByHand, None),
             env,
             now: Timestamp::from_micros(1_000_000),
             hub,
