@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::Sender;
 use tokio::task::spawn_local;
-use trunkline_engineio::HandshakeError;
+use trunkline_engineio::{HandshakeError, Protocol};
 
 use crate::cluster::Found;
 use crate::environment::Environment;
@@ -129,6 +129,11 @@ impl Door {
             Whereabouts::Shared(_) if !self.has(*asked).await => Site::Elsewhere,
             Whereabouts::Shared(shard) => Site::Shard(shard),
         }
+    }
+
+    /// Where a session is, whoever asks.
+    pub(crate) async fn site_of_sid(&self, hub: &Hub, sid: &Sid) -> Site {
+        self.site_of(&Asked { sid: *sid, protocol: Protocol::V4, hub: hub.number }).await
     }
 
     /// Whether a shard of this node has the session.

@@ -1,5 +1,6 @@
 //! Listeners, HTTP, long-polling, WebSocket and trunks: the I/O around the pure crates.
 
+mod calls;
 mod changing;
 mod cluster;
 mod compressor;
@@ -33,7 +34,7 @@ use std::net::SocketAddr;
 
 pub use cluster::{BusEvents, ClusterConfig, OpenBus, Peers, Relayed, Witness};
 pub use gate::{AddressRules, ForwardedHeader};
-pub use hub::{ClusterNode, HubLimits, NodeListing, TooManyHubs};
+pub use hub::{ClusterNode, HubLimits, NodeListing, TooManyHubs, UserSessions};
 pub use inside::{Inside, OpenInsideError};
 pub use limits::Limits;
 pub use metrics::Metrics;
@@ -97,6 +98,8 @@ pub struct HubConfig {
     pub tokens_required: bool,
     /// Whether sessions end with the tokens of their clients.
     pub tokens_end: bool,
+    /// How many sessions a user may have, as far as tokens name one (`sub`).
+    pub user_sessions: UserSessions,
     /// Whether the [`Voucher`] is asked about the tokens of its clients.
     pub vouched: bool,
     /// The origins of web pages that may connect; `None`: all.

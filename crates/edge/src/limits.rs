@@ -98,6 +98,8 @@ pub struct Limits {
     pub session_inflated_bytes_per_second: Option<u32>,
     /// Time for which a session may send more than that before it is closed.
     pub session_flood_wait: Duration,
+    /// Revocations of clients' tokens that one hub keeps. Further ones are refused.
+    pub token_revocations_max: usize,
     /// Sessions closed per second after the app server that held them is gone.
     pub orphan_close_per_second: u32,
     /// Whether sessions whose app server is gone are given to others.
@@ -155,6 +157,7 @@ impl Default for Limits {
             session_bytes_per_second: None,
             session_inflated_bytes_per_second: None,
             session_flood_wait: Duration::from_secs(10),
+            token_revocations_max: 100_000,
             orphan_close_per_second: 2_000,
             rehome: true,
             home_wait: Duration::from_secs(30),

@@ -55,12 +55,16 @@ pub enum CloseReason {
     ServerShuttingDown,
     /// The token of the session's client has ended.
     TokenExpired,
+    /// An app server has revoked the token of the session's client.
+    TokenRevoked,
     /// A message was larger than `maxHttpBufferSize`.
     TooLarge,
     /// The client closed, or its stream ended.
     TransportClose,
     /// The stream broke, or the client broke a rule of the transport.
     TransportError,
+    /// The user of the session's client has opened more sessions than it may have.
+    UserSessionsFull,
 }
 
 /// The side that is responsible for an end.
@@ -96,7 +100,9 @@ impl CloseReason {
             | Self::RecoveryUnproved
             | Self::RehomeRefused
             | Self::TokenExpired
-            | Self::TransportClose => "transport close",
+            | Self::TokenRevoked
+            | Self::TransportClose
+            | Self::UserSessionsFull => "transport close",
         }
     }
 
@@ -106,7 +112,12 @@ impl CloseReason {
     pub const fn is_revoked(self) -> bool {
         matches!(
             self,
-            Self::AddressDenied | Self::HubRemoved | Self::KeyRemoved | Self::TokenExpired
+            Self::AddressDenied
+                | Self::HubRemoved
+                | Self::KeyRemoved
+                | Self::TokenExpired
+                | Self::TokenRevoked
+                | Self::UserSessionsFull
         )
     }
 
@@ -118,7 +129,8 @@ impl CloseReason {
             | Self::AppServerLostInDoubt
             | Self::Forced
             | Self::RehomeRefused
-            | Self::ServerShuttingDown => Blame::AppServer,
+            | Self::ServerShuttingDown
+            | Self::TokenRevoked => Blame::AppServer,
             Self::AddressDenied
             | Self::HubRemoved
             | Self::KeyRemoved
@@ -133,7 +145,8 @@ impl CloseReason {
             | Self::TokenExpired
             | Self::TooLarge
             | Self::TransportClose
-            | Self::TransportError => Blame::Client,
+            | Self::TransportError
+            | Self::UserSessionsFull => Blame::Client,
         }
     }
 
@@ -158,9 +171,11 @@ impl CloseReason {
             Self::RehomeRefused => "rehome_refused",
             Self::ServerShuttingDown => "server_shutting_down",
             Self::TokenExpired => "token_expired",
+            Self::TokenRevoked => "token_revoked",
             Self::TooLarge => "too_large",
             Self::TransportClose => "transport_close",
             Self::TransportError => "transport_error",
+            Self::UserSessionsFull => "user_sessions_full",
         }
     }
 }

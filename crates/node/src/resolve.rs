@@ -1,6 +1,6 @@
 //! Makes the public port's configuration from the checked settings: resolves "auto" and "random".
 
-use trunkline_edge::{Certificates, HubConfig, Names, Secret};
+use trunkline_edge::{Certificates, HubConfig, Names, Secret, UserSessions};
 
 use crate::config::{ClientTokens, Config, Mode};
 use crate::heap;
@@ -47,6 +47,10 @@ pub(crate) fn hubs(config: &Config) -> Vec<HubConfig> {
         tokens_required: hub.client_tokens == ClientTokens::Required,
         allowed_origins: hub.allowed_origins.clone().map(|origins| origins.into_iter().collect()),
         tokens_end: config.settings.client_token_expiry,
+        user_sessions: UserSessions {
+            max: config.settings.user_sessions_max.unwrap_or(0),
+            refuses: config.settings.user_sessions_full,
+        },
         vouched: hub.identity_providers.iter().any(|provider| provider.clients),
         paths: hub.paths.clone(),
         limits: hub.limits,

@@ -24,6 +24,11 @@ impl Endpoint {
         Some(Self { scheme, authority: authority_of(secure, authority), prefix })
     }
 
+    /// The host, with the port unless that is the scheme's own.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
     /// The host, without a port.
     pub fn host(&self) -> &str {
         let host = self.authority.trim_end_matches(|c: char| c.is_ascii_digit());

@@ -19,7 +19,7 @@ use jsonwebtoken::dangerous::insecure_decode;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 pub use provider::{Head, KEYS_MAX, KeySet, KeySetError, ProviderAlgorithm, Rules};
-pub use secret::{KeyMark, MarkedKey, Secret};
+pub use secret::{KeyMark, MarkedKey, Secret, TextMark};
 use serde_json::{Map, Value};
 
 /// How far the clocks of app servers, callers and identity providers may differ from ours, in
@@ -109,14 +109,20 @@ pub enum TokenRefused {
     /// The token is not valid yet.
     #[error("the token is not valid yet; check the clocks of both machines")]
     NotYet,
+    /// An app server has revoked the token, or all tokens of its user.
+    #[error("the token was revoked")]
+    Revoked,
     /// No key of the hub, or of its identity provider, has signed the token.
     #[error("the token is not signed with a key that counts for this hub")]
     Signature,
+    /// The user has as many sessions as it may.
+    #[error("this user has as many connections as it may have")]
+    UserFull,
 }
 
 impl TokenRefused {
     /// The code of every rule, as labels of metrics need them from the start.
-    pub const SLUGS: [&'static str; 11] = [
+    pub const SLUGS: [&'static str; 13] = [
         Self::Algorithm.slug(),
         Self::Audience.slug(),
         Self::Claims.slug(),
@@ -127,7 +133,9 @@ impl TokenRefused {
         Self::Malformed.slug(),
         Self::Missing.slug(),
         Self::NotYet.slug(),
+        Self::Revoked.slug(),
         Self::Signature.slug(),
+        Self::UserFull.slug(),
     ];
 
     /// The HTTP status for the refusal. It shows which side is responsible, and whether another
@@ -136,6 +144,7 @@ impl TokenRefused {
         match self {
             Self::Claims => 403,
             Self::KeysMissing => 503,
+            Self::UserFull => 429,
             Self::Algorithm
             | Self::Audience
             | Self::Expired
@@ -144,6 +153,7 @@ impl TokenRefused {
             | Self::Malformed
             | Self::Missing
             | Self::NotYet
+            | Self::Revoked
             | Self::Signature => 401,
         }
     }
@@ -161,7 +171,9 @@ impl TokenRefused {
             Self::Malformed => "token_malformed",
             Self::Missing => "token_missing",
             Self::NotYet => "token_not_yet_valid",
+            Self::Revoked => "token_revoked",
             Self::Signature => "token_signature",
+            Self::UserFull => "user_sessions_full",
         }
     }
 }

@@ -58,6 +58,36 @@ impl KeyMark {
     }
 }
 
+/// A short name of a text in a token, such as its user or its id: equal texts have equal marks, in
+/// every process, and a mark takes the same few bytes however long the text is.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct TextMark([u8; 16]);
+
+impl TextMark {
+    /// The mark of a text.
+    pub fn of(text: &str) -> Self {
+        // A cryptographic digest: nobody can choose a text that has another one's mark.
+        let key = EncodingKey::from_secret(b"trunkline text mark 1");
+        let signed = crypto::sign(text.as_bytes(), &key, Algorithm::HS256);
+        let mut mark = [0; 16];
+        // Base64 letters of the digest: 96 bits of it.
+        for (place, letter) in mark.iter_mut().zip(signed.unwrap_or_default().bytes()) {
+            *place = letter;
+        }
+        Self(mark)
+    }
+
+    /// The mark, for another process.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+
+    /// A mark of another process.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+}
+
 /// A key with its mark.
 #[derive(Clone, Debug)]
 pub struct MarkedKey {
@@ -86,6 +116,15 @@ impl MarkedKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_that_differ_have_marks_that_differ() {
+        let texts = ["", "7", "07", "anna", "Anna", "a much longer name than a mark has bytes"];
+        for (place, text) in texts.iter().enumerate() {
+            assert_eq!(TextMark::of(text), TextMark::from_bytes(TextMark::of(text).to_bytes()));
+            assert!(texts[..place].iter().all(|other| TextMark::of(other) != TextMark::of(text)));
+        }
+    }
 
     #[test]
     fn a_mark_follows_from_the_key_and_does_not_show_it() {

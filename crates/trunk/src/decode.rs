@@ -101,6 +101,16 @@ impl Body {
                 holds: self.coded(Rule::UndefinedValue, bit_0)?,
             },
             FrameKind::GiveBack => Frame::GiveBack { nsp: self.nsp()?, pid: self.str()? },
+            FrameKind::Call => Frame::Call {
+                request_id: RequestId(self.varint()?),
+                name: self.str()?,
+                arguments: self.str()?,
+            },
+            FrameKind::Called => Frame::Called {
+                request_id: RequestId(self.varint()?),
+                done: self.coded(Rule::UndefinedValue, bit_0)?,
+                answer: self.str()?,
+            },
             FrameKind::Handled => Frame::Handled { begun: self.varint()?, done: self.varint()? },
             FrameKind::Got => Frame::Got { batches: self.varint()? },
             FrameKind::Nodes => Frame::Nodes { nodes: self.list(4, Self::listed_node)? },
@@ -217,6 +227,8 @@ impl Body {
             | FrameKind::RestoredAt
             | FrameKind::Proved
             | FrameKind::GiveBack
+            | FrameKind::Call
+            | FrameKind::Called
             | FrameKind::Handled
             | FrameKind::Got
             | FrameKind::Nodes

@@ -318,6 +318,16 @@ impl Frame {
                 to.varint(nsp.0);
                 to.str(pid);
             }
+            Self::Call { request_id, name, arguments } => {
+                to.varint(request_id.0);
+                to.str(name);
+                to.str(arguments);
+            }
+            Self::Called { request_id, done, answer } => {
+                to.varint(request_id.0);
+                to.u8((*done).into());
+                to.str(answer);
+            }
             Self::Handled { begun, done } => {
                 to.varint(*begun);
                 to.varint(*done);
@@ -431,6 +441,8 @@ impl Frame {
             | Self::RestoredAt(_)
             | Self::Proved { .. }
             | Self::GiveBack { .. }
+            | Self::Call { .. }
+            | Self::Called { .. }
             | Self::Handled { .. }
             | Self::Got { .. }
             | Self::Nodes { .. }

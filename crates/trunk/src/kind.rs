@@ -102,6 +102,8 @@ frame_kinds! {
     Prove = 0x41 ToNode,
     Proved = 0x42 ToApp,
     GiveBack = 0x43 ToNode,
+    Call = 0x44 ToNode,
+    Called = 0x45 ToApp,
     Nodes = 0x80 ToApp,
     Load = 0x81 ToNode,
     Unhomed = 0x82 ToApp,

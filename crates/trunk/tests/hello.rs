@@ -114,9 +114,10 @@ fn welcome_says_what_the_node_takes() {
     assert_eq!(info["namespaces_max"], 8);
     assert_eq!(info["everyRequest"], true);
     let frames = info["frames"].as_array().unwrap();
-    for kind in
-        ["Mark", "Release", "Beside", "Choose", "Number", "Reattach", "Prove", "GiveBack", "Load"]
-    {
+    for kind in [
+        "Mark", "Release", "Beside", "Choose", "Number", "Reattach", "Prove", "GiveBack", "Call",
+        "Load",
+    ] {
         assert!(frames.contains(&kind.into()), "{kind}");
     }
 }

@@ -135,6 +135,16 @@ fn relay_frame() -> impl Strategy<Value = Frame> {
         (number(), any::<bool>())
             .prop_map(|(id, holds)| { Frame::Proved { request_id: RequestId(id), holds } }),
         (nsp(), text()).prop_map(|(nsp, pid)| Frame::GiveBack { nsp, pid }),
+        (number(), text(), text()).prop_map(|(id, name, arguments)| Frame::Call {
+            request_id: RequestId(id),
+            name,
+            arguments
+        }),
+        (number(), any::<bool>(), text()).prop_map(|(id, done, answer)| Frame::Called {
+            request_id: RequestId(id),
+            done,
+            answer
+        }),
         (number(), number()).prop_map(|(begun, done)| Frame::Handled { begun, done }),
         number().prop_map(|batches| Frame::Got { batches }),
         any::<bool>().prop_map(|waiting| Frame::Unhomed { waiting }),

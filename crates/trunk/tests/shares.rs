@@ -75,10 +75,12 @@ fn what_may_be_about_the_rest_of_the_batch_follows_it_in_order() {
     let mut trunk = up(config(1));
     let relay = |bytes| Frame::Relay { to: Vec::new(), payload: payload(bytes) };
     let back = Frame::GiveBack { nsp: NamespaceNumber(0), pid: "old".into() };
-    let frames = [relay(1), restore(1), back, relay(2), join(0)];
+    let (name, arguments) = ("greet".into(), "{}".into());
+    let call = Frame::Call { request_id: RequestId(0), name, arguments };
+    let frames = [relay(1), restore(1), back, call, relay(2), join(0)];
     assert_eq!(
         words(&told(&mut trunk, &frames)),
-        ["Join", "relay of 1", "restore pid in /", "give back old", "relay of 2"]
+        ["Join", "relay of 1", "restore pid in /", "give back old", "call greet", "relay of 2"]
     );
 }
 

@@ -7,6 +7,8 @@ export { TrunklineError, type TrunklineErrorCode } from "./trunk/errors.js";
 export type { SocketIoServer } from "./socketio/types.js";
 export { DEFAULT_ENDPOINT, DEFAULT_HUB, DEVELOPMENT_KEY, type TrunklineOptions } from "./options.js";
 export type { TrunklineStats } from "./stats.js";
+export { TokenError } from "./tokens.js";
+export type { RefreshedToken, Revocation, Revoked, TokenClaims, Tokens } from "./tokens.js";
 export type { Trunkline, TrunklineEvents } from "./trunkline.js";
 
 const inUse = new WeakSet<SocketIoServer>();

@@ -29,6 +29,7 @@ import { Moves } from "./rehome/moves.js";
 import { Nodes } from "./nodes.js";
 import { Reports } from "./reports.js";
 import type { TrunklineStats } from "./stats.js";
+import { Tokens } from "./tokens.js";
 import { openWire } from "./transport/ws.js";
 import { Trunk } from "./trunk/trunk.js";
 import type { TrunkHost } from "./trunk/trunk_types.js";
@@ -57,6 +58,8 @@ export interface TrunklineEvents {
 export class Trunkline extends EventEmitter<TrunklineEvents> {
   /** Resolves when the first trunk is up; rejects when none will ever be. */
   readonly ready: Promise<void>;
+  /** The tokens of clients. */
+  readonly tokens: Tokens = new Tokens(() => this.nodes.trunks);
   private readonly io: SocketIoServer;
   private readonly engine: TrunklineEngine;
   private readonly cluster: Cluster;
@@ -383,6 +386,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   private onUp(trunk: Trunk, { node, version, everyRequest, frames }: NodeInfo): void {
     this.everUp = true;
     this.nodes.handleUp(trunk);
+    this.tokens.handleUp(trunk);
     // Its node knows nothing yet of our leaving.
     if (this.keeper?.departure !== undefined) trunk.drain();
     if (frames.has("Operate")) this.leadMs = LEAD_MS;

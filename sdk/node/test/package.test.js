@@ -19,6 +19,7 @@ test("ESM and CommonJS have the same surface", () => {
     "DEFAULT_ENDPOINT",
     "DEFAULT_HUB",
     "DEVELOPMENT_KEY",
+    "TokenError",
     "TrunklineError",
     "useTrunkline",
   ]);

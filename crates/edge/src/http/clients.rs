@@ -5,17 +5,19 @@
 //! present; where the hub requires tokens, it must be present, at every path. It is checked at the
 //! handshake only: a session outlives its token, unless the hub ends it with the token.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::header::HOST;
 use hyper::{Request, StatusCode};
 use trunkline_clock::Timestamp;
-use trunkline_token::{Claims, Place, SKEW_S, TokenRefused, verify_marked};
+use trunkline_token::{Claims, Endpoint, Place, SKEW_S, TextMark, TokenRefused, verify_marked};
 use trunkline_trunk::Str;
 
 use super::connection::Connection;
 use super::query::Query;
 use super::{Reply, answer, visitor};
+use crate::environment::Environment;
 use crate::hub::{HUBS_PREFIX, Hub};
 use crate::metrics::Cause;
 use crate::shard::ClientToken;
@@ -44,7 +46,7 @@ fn ends(claims: &Claims, now_s: u64, now: Timestamp) -> Option<Timestamp> {
 /// Checks the client's token, if it has one or needs one.
 pub(super) async fn admit<B>(
     connection: &Connection,
-    hub: &Hub,
+    hub: &Arc<Hub>,
     query: &Query,
     request: &Request<B>,
 ) -> Result<Admitted, TokenRefused> {
@@ -61,32 +63,78 @@ pub(super) async fn admit<B>(
             Ok(Admitted::default())
         };
     };
-    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let now = connection.door.env().now();
-    let ends_of = |claims: &Claims| rules.tokens_end.then(|| ends(claims, now_s, now)).flatten();
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let Judged { claims, mut token } = judge(connection.door.env(), hub, token, Some(host)).await?;
+    if hub.revocations.has(connection.door.env().now(), &token) {
+        return Err(TokenRefused::Revoked);
+    }
+    if let Some(user) = token.user.filter(|_| rules.user_sessions.max > 0) {
+        let place = hub.enter_user(user, rules.user_sessions).ok_or(TokenRefused::UserFull)?;
+        token.place = Some(place);
+    }
+    Ok(Admitted { claims: as_json(claims), token })
+}
+
+/// A token that is good for a hub.
+pub(crate) struct Judged {
+    pub(crate) claims: Claims,
+    pub(crate) token: ClientToken,
+}
+
+/// Checks a client's token. `host` is the client's name for this node; without one, any audience of
+/// the hub counts where names are not configured.
+pub(crate) async fn judge(
+    env: &Environment,
+    hub: &Hub,
+    token: &str,
+    host: Option<&str>,
+) -> Result<Judged, TokenRefused> {
+    let rules = hub.rules();
+    let now_s = unix_seconds();
+    let judged = |claims: Claims, key| {
+        let ends = rules.tokens_end.then(|| ends(&claims, now_s, env.now())).flatten();
+        let mark = |name| claims.text(name).map(TextMark::of);
+        let (user, id) = (mark("sub"), mark("jti"));
+        let signed_s = claims.seconds("iat").map_or(0, whole_seconds);
+        let token = ClientToken { key, ends, user, id, signed_s, place: None };
+        Judged { claims, token }
+    };
     if rules.vouched
-        && let Some(voucher) = &connection.door.env().voucher
-        && let Some(judged) = voucher.vouch(&hub.name, token).await
+        && let Some(voucher) = &env.voucher
+        && let Some(vouched) = voucher.vouch(&hub.name, token).await
     {
-        return judged.map(|claims| {
-            let token = ClientToken { key: None, ends: ends_of(&claims) };
-            Admitted { claims: as_json(claims), token }
-        });
+        return vouched.map(|claims| judged(claims, None));
     }
     let (claims, key) = verify_marked(token, &rules.keys, now_s, SKEW_S)?;
     // A token is valid for a hub, whichever path its clients use.
     let own = format!("{HUBS_PREFIX}{}", hub.name);
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let names = connection.door.env().names.get();
-    let place = Place { host, path: &own, query: "", names: &names };
-    if !claims.audiences().iter().any(|audience| place.is_meant_by(audience)) {
+    let names = env.names.get();
+    let is_meant_by = |audience: &str| {
+        let of_audience = Endpoint::parse(audience).map(|url| url.authority().to_owned());
+        let host = host.map(str::to_owned).or(of_audience).unwrap_or_default();
+        Place { host: &host, path: &own, query: "", names: &names }.is_meant_by(audience)
+    };
+    if !claims.audiences().into_iter().any(is_meant_by) {
         return Err(TokenRefused::Audience);
     }
-    let token = ClientToken { key: Some(key), ends: ends_of(&claims) };
-    Ok(Admitted { claims: as_json(claims), token })
+    Ok(judged(claims, Some(key)))
 }
 
-fn as_json(claims: Claims) -> Str {
+/// Now, in seconds since 1970.
+pub(crate) fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a cast to an integer stops at its bounds, and a time before 1970 is none"
+)]
+fn whole_seconds(seconds: f64) -> u64 {
+    seconds as u64
+}
+
+pub(crate) fn as_json(claims: Claims) -> Str {
     Str::from(serde_json::Value::Object(claims.0).to_string())
 }
 

@@ -1,6 +1,7 @@
 //! HTTP on the public port: one task per connection until it upgrades or ends.
 
 mod answer;
+mod calls;
 mod clients;
 mod compact;
 mod connection;
@@ -29,6 +30,9 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Response;
 
+pub(crate) use self::clients::{
+    Judged, as_json as claims_as_json, judge as judge_token, unix_seconds,
+};
 pub(crate) use self::jsonp::payload_of_form;
 pub(crate) use self::serving::{serve, serve_again};
 

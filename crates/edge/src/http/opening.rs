@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::{Request, Response};
 use tokio::task::spawn_local;
 use trunkline_engineio::{Protocol, TransportKind};
+use trunkline_token::TextMark;
 use trunkline_trunk::ClientRequest;
 
 use super::clients::Admitted;
@@ -21,7 +22,9 @@ use super::{Reply, answer, exchange, outcome, upgrade, visitor};
 use crate::gate::Guest;
 use crate::hub::{Hub, TrunkNumber};
 use crate::reply;
-use crate::shard::{Answer, Asked, Command, ForeignStream, Inspected, OpenRequest, SlotKey};
+use crate::shard::{
+    Answer, Asked, Command, ForeignStream, Inspected, OpenRequest, SlotKey, TokenCommand,
+};
 use crate::sid::Sid;
 use crate::unavailable::Unavailable;
 
@@ -43,6 +46,7 @@ async fn open<B>(
     request: &Request<B>,
 ) -> Answer {
     let Handshake { protocol, query, admitted: Admitted { claims, token }, guest } = client;
+    let user = token.user.filter(|_| token.place.is_some());
     let (reply, answer) = reply::pair();
     let poll = connection.door.poll_number();
     let opening = connection.door.open(OpenRequest {
@@ -65,7 +69,22 @@ async fn open<B>(
     if let Some(guard) = guard {
         guard.disarm();
     }
+    if let (Answer::Payload(_) | Answer::Switch { .. }, Some(user)) = (&answer, user) {
+        close_others(connection, hub, user);
+    }
     answer
+}
+
+/// Closes the oldest sessions of a user who has one more than it may have.
+fn close_others(connection: &Connection, hub: &Hub, user: TextMark) {
+    let limit = hub.rules().user_sessions;
+    if limit.max == 0 || limit.refuses {
+        return;
+    }
+    for key in hub.beyond(user, limit.max) {
+        let close = Command::Token(Box::new(TokenCommand::Close(key)));
+        connection.door.tell_later(key.shard, close);
+    }
 }
 
 /// Opens a session that polls: answers the handshake.

@@ -12,6 +12,7 @@ use hyper::{Request, Response};
 use tokio::task::spawn_local;
 use trunkline_http::{Lease, SideBody, Visit};
 
+use super::calls::{self, CALLS_PREFIX};
 use super::connection::Connection;
 use super::under_way::{Body, UnderWay};
 use super::{Abort, Reply, answer, engine, upgrade, visitor};
@@ -95,7 +96,9 @@ pub(super) fn direct_hub<B>(connection: &Connection, request: &Request<B>) -> Op
 
 /// Whether a path is for app servers or operators, not for clients.
 fn is_for_app_servers(env: &Environment, path: &str) -> bool {
-    path == TRUNK_PATH || env.side_doors.iter().any(|door| door.claims(path))
+    path == TRUNK_PATH
+        || path.starts_with(CALLS_PREFIX)
+        || env.side_doors.iter().any(|door| door.claims(path))
 }
 
 /// The kind of port that alone serves this path, if it is not the one at which the request arrived.
@@ -143,6 +146,9 @@ async fn handle_own(connection: Rc<Connection>, request: Request<Incoming>) -> R
     let path = request.uri().path();
     if path == TRUNK_PATH {
         return Ok(trunk(&connection, request));
+    }
+    if path.starts_with(CALLS_PREFIX) {
+        return Ok(calls::handle(&connection, request).await);
     }
     match connection.door.env().directory.route(path) {
         Routed::Hub(hub) => engine::handle(connection, hub, request).await,

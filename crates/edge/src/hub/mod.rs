@@ -15,6 +15,7 @@ mod own_sids;
 mod precedence;
 mod remains;
 mod resuming;
+mod revocations;
 mod roster;
 mod routes;
 mod servers;
@@ -22,6 +23,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod trunk;
+mod users;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -45,11 +47,15 @@ use self::own_sids::OwnSids;
 pub(crate) use self::precedence::{Ahead, Place, Precedence};
 pub(crate) use self::remains::{Remains, Tally};
 pub(crate) use self::resuming::{Offer, Taken};
+pub(crate) use self::revocations::{Full, Revocations, Revoked};
 pub(crate) use self::roster::NotAccepted;
 use self::roster::Roster;
 use self::servers::Servers;
 pub(crate) use self::settings::HubRules;
 pub(crate) use self::trunk::{Answered, Ending, Notes, Origin, Trunk, TrunkNumber};
+pub(crate) use self::users::UserPlace;
+pub use self::users::UserSessions;
+use self::users::Users;
 use crate::changing::Shared;
 use crate::unavailable::Unavailable;
 use crate::{HubConfig, HubStatus};
@@ -77,6 +83,8 @@ pub(crate) struct Hub {
     pub(crate) homes_waiting: AtomicI64,
     handshakes_refused: LogPace,
     sessions_dropped: LogPace,
+    pub(crate) revocations: Revocations,
+    users: Users,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -104,6 +112,8 @@ impl Hub {
             trunks_open: AtomicUsize::new(0),
             handshakes_refused: LogPace::default(),
             sessions_dropped: LogPace::default(),
+            revocations: Revocations::default(),
+            users: Users::default(),
         }
     }
 

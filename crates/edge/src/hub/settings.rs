@@ -8,6 +8,7 @@ use trunkline_admission::Origins;
 use trunkline_token::{KeyMark, MarkedKey};
 
 use super::trunk::{Ending, Trunk};
+use super::users::UserSessions;
 use super::{Hub, HubLimits, locked};
 use crate::HubConfig;
 
@@ -24,6 +25,8 @@ pub(crate) struct HubRules {
     pub(crate) tokens_end: bool,
     /// Set when others than the hub's keys may vouch for its clients.
     pub(crate) vouched: bool,
+    /// How many sessions a user may have.
+    pub(crate) user_sessions: UserSessions,
 }
 
 impl HubRules {
@@ -34,6 +37,7 @@ impl HubRules {
             origins: config.allowed_origins.clone(),
             tokens_end: config.tokens_end,
             vouched: config.vouched,
+            user_sessions: config.user_sessions,
         }
     }
 

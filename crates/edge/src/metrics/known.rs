@@ -57,6 +57,7 @@ pub(super) const REQUESTS_REFUSED: &[&str] = &[
     "owner_lost",
     "cannot_ask",
     "cannot_move",
+    "call_unauthorized",
     "hub_unknown",
     "path_unknown",
     "wrong_port",
@@ -173,7 +174,7 @@ const SESSIONS_SLOWED: &[&str] = &[
     "hub_bytes_per_second",
 ];
 
-const CLOSE_REASONS: [CloseReason; 20] = [
+const CLOSE_REASONS: [CloseReason; 22] = [
     CloseReason::AddressDenied,
     CloseReason::AppServerLost,
     CloseReason::AppServerLostInDoubt,
@@ -191,9 +192,11 @@ const CLOSE_REASONS: [CloseReason; 20] = [
     CloseReason::RehomeRefused,
     CloseReason::ServerShuttingDown,
     CloseReason::TokenExpired,
+    CloseReason::TokenRevoked,
     CloseReason::TooLarge,
     CloseReason::TransportClose,
     CloseReason::TransportError,
+    CloseReason::UserSessionsFull,
 ];
 
 impl Metrics {

@@ -25,6 +25,7 @@ use trunkline_trunk::{
 };
 use trunkline_websocket::{Opcode, encode};
 
+use super::Shard;
 use super::capture::Queue;
 use super::command::Asked;
 use super::export::{Export, MovedSocket};
@@ -34,7 +35,6 @@ use super::recovery::keep_time;
 use super::slot::{Carrier, Extra, Live, State, number_of};
 use super::streams::Stream;
 use super::uplink::Held;
-use super::{ClientToken, Shard};
 use crate::cluster::{MoveKey, MoveStep};
 use crate::hub::{Seat, Trunk, TrunkNumber};
 use crate::sid::Sid;
@@ -263,7 +263,7 @@ impl Shard {
             closed,
             sockets,
             cut,
-            key,
+            token: moved_token,
         } = *export;
         let protocol = engine.protocol();
         let mut session = Session::import(self.now, config, engine);
@@ -318,8 +318,9 @@ impl Shard {
         self.count_move(if has_gap { "failed" } else { "moved" });
         self.count_upgrade("done");
         self.begin_anew(index, standing.leaves);
-        // The key may have been taken away while the session was on its way.
-        self.note_token(index, &trunk_of.hub, ClientToken { key, ends: None });
+        // The key may have been taken away, or the token, while the session was on its way.
+        let token = moved_token.map(|token| token.at(self.now, &trunk_of.hub)).unwrap_or_default();
+        self.note_token(index, &trunk_of.hub, token);
     }
 
     /// Closes a session whose app had closed it before it left its owner.

@@ -12,6 +12,7 @@ use trunkline_trunk::{Frame, Header, Response};
 use super::flight::Flight;
 use super::foreign::ForeignStream;
 use super::recovery::{GiveBack, RestoreRequest};
+use super::tokens::TokenCommand;
 use crate::cluster::{MoveKey, MoveStep};
 use crate::entrance::StreamPermit;
 use crate::hub::{BatchCredit, Changes, Hub, Remains, Trunk, TrunkNumber};
@@ -157,6 +158,8 @@ pub(crate) enum Command {
     Restore(Box<RestoreRequest>),
     /// An app server returns a socket that it was given and did not use.
     GiveBack(Box<GiveBack>),
+    /// Something about clients' tokens.
+    Token(Box<TokenCommand>),
     Drain(Duration),
     /// The operator has changed limits, or taken hubs or keys away.
     Reloaded(Arc<Changes>),

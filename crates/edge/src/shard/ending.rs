@@ -80,6 +80,7 @@ impl Shard {
             return;
         };
         self.unwatch(index);
+        self.tokens.leave(index);
         let slot = self.slots.at(index);
         slot.guest = None;
         let (counted, secret) = (slot.counted, slot.secret);
@@ -423,7 +424,9 @@ pub(super) fn wire_reason(reason: CloseReason, in_one_payload: bool) -> WireReas
         | CloseReason::MoveFailed
         | CloseReason::NodeShutdown
         | CloseReason::RecoveryUnproved
-        | CloseReason::TokenExpired => WireReason::NodeShutdown,
+        | CloseReason::TokenExpired
+        | CloseReason::TokenRevoked
+        | CloseReason::UserSessionsFull => WireReason::NodeShutdown,
         CloseReason::AppServerLost
         | CloseReason::AppServerLostInDoubt
         | CloseReason::RehomeRefused => WireReason::AppLost,

@@ -4,16 +4,27 @@
 //! Numbers have the form that the trunk protocol gives them, with up to 64 bits. Texts and lists have
 //! their length before them.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::{Buf, Bytes};
+use trunkline_clock::Timestamp;
 use trunkline_engineio::{BadSnapshot, Snapshot};
 use trunkline_switchboard::recovery::Cut;
-use trunkline_token::KeyMark;
+use trunkline_token::{KeyMark, TextMark};
 use trunkline_trunk::{ClientRequest, CloseCode, Header, StandingFlags, Str, Transport};
 
-/// The version of the bytes of a session without a key. A reader refuses versions that it does not know.
+use super::tokens::Token as ClientToken;
+use crate::hub::{Hub, UserSessions};
+
+/// The version of the bytes of a session without a token. A reader refuses versions that it does not
+/// know.
 const VERSION: u8 = 1;
-/// The same, and at the end the mark of the key.
-const VERSION_WITH_KEY: u8 = 2;
+/// The same, and at the end what the token says.
+const VERSION_WITH_TOKEN: u8 = 3;
+
+/// The longest time until a session ends with its token: some thirty years.
+const TOKEN_LIFE_MAX: Duration = Duration::from_secs(1_000_000_000);
 
 /// A session that moves.
 #[derive(Clone, Debug)]
@@ -33,8 +44,44 @@ pub(super) struct Export {
     pub(super) sockets: Vec<MovedSocket>,
     /// For each app server, the number of the last broadcast that the session has had.
     pub(super) cut: Cut,
-    /// Which of the hub's keys signed the client's token: the session ends with that key.
-    pub(super) key: Option<KeyMark>,
+    /// What the client's token says.
+    pub(super) token: Option<MovedToken>,
+}
+
+/// What a token says of a session that moves.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct MovedToken {
+    key: Option<KeyMark>,
+    /// How long until the session ends with it: the clocks of two nodes have nothing in common.
+    ends_in: Option<Duration>,
+    user: Option<TextMark>,
+    id: Option<TextMark>,
+    signed_s: u64,
+}
+
+impl MovedToken {
+    pub(super) fn of(token: &ClientToken, now: Timestamp) -> Self {
+        let ClientToken { key, ends, user, id, signed_s, place: _ } = token;
+        let ends_in = ends.map(|at| at.since(now));
+        Self { key: *key, ends_in, user: *user, id: *id, signed_s: *signed_s }
+    }
+
+    /// The same at the node to which the session has come.
+    pub(super) fn at(self, now: Timestamp, hub: &Arc<Hub>) -> ClientToken {
+        let Self { key, ends_in, user, id, signed_s } = self;
+        let limit = hub.rules().user_sessions;
+        // It is there already: nobody refuses it for being one too many.
+        let limit = UserSessions { refuses: false, ..limit };
+        let counted = user.filter(|_| limit.max > 0);
+        ClientToken {
+            key,
+            ends: ends_in.map(|left| now + left),
+            user,
+            id,
+            signed_s,
+            place: counted.and_then(|user| hub.enter_user(user, limit)),
+        }
+    }
 }
 
 /// A socket of a session that moves.
@@ -68,7 +115,7 @@ pub(super) enum BadExport {
 
 impl Export {
     pub(super) fn encode(&self) -> Bytes {
-        let mut to = vec![if self.key.is_some() { VERSION_WITH_KEY } else { VERSION }];
+        let mut to = vec![if self.token.is_some() { VERSION_WITH_TOKEN } else { VERSION }];
         put_bytes(&mut to, &self.engine.encode());
         put_option(&mut to, self.custom_sid.as_ref(), |to, sid| put_text(to, sid));
         put_headers(&mut to, &self.lasting);
@@ -94,15 +141,17 @@ impl Export {
             put_text(to, server);
             put_number(to, *number);
         });
-        to.extend(self.key.iter().flat_map(|key| key.to_bytes()));
+        if let Some(token) = &self.token {
+            put_token(&mut to, token);
+        }
         Bytes::from(to)
     }
 
     pub(super) fn decode(bytes: Bytes) -> Result<Self, BadExport> {
         let mut from = Unread(bytes);
-        let has_key = match from.byte()? {
+        let has_token = match from.byte()? {
             VERSION => false,
-            VERSION_WITH_KEY => true,
+            VERSION_WITH_TOKEN => true,
             other => return Err(BadExport::Version(other)),
         };
         let export = Self {
@@ -115,7 +164,7 @@ impl Export {
             closed: from.option(|from| from.byte().map(CloseCode))?,
             sockets: from.list(6, Unread::socket)?,
             cut: Cut(from.list(2, |from| Ok((from.text()?, from.number()?)))?),
-            key: has_key.then(|| from.key()).transpose()?,
+            token: has_token.then(|| from.token()).transpose()?,
         };
         if from.0.has_remaining() { Err(BadExport::LeftOver) } else { Ok(export) }
     }
@@ -159,6 +208,18 @@ fn put_headers(to: &mut Vec<u8>, headers: &[Header]) {
     });
 }
 
+fn put_token(to: &mut Vec<u8>, token: &MovedToken) {
+    let MovedToken { key, ends_in, user, id, signed_s } = token;
+    put_option(to, key.as_ref(), |to, key| to.extend(key.to_bytes()));
+    put_option(to, ends_in.as_ref(), |to, left| {
+        put_number(to, u64::try_from(left.min(&TOKEN_LIFE_MAX).as_micros()).unwrap_or_default());
+    });
+    for mark in [user, id] {
+        put_option(to, mark.as_ref(), |to, mark| to.extend(mark.to_bytes()));
+    }
+    put_number(to, *signed_s);
+}
+
 fn put_request(to: &mut Vec<u8>, request: &ClientRequest) {
     let ClientRequest { transport, secure, address, port, method, url, headers, claims } = request;
     to.extend([transport.to_wire(), u8::from(*secure)]);
@@ -185,11 +246,21 @@ impl Unread {
         }
     }
 
-    fn key(&mut self) -> Result<KeyMark, BadExport> {
-        let (bytes, rest) = self.0.split_first_chunk().ok_or(BadExport::Truncated)?;
-        let (key, read) = (KeyMark::from_bytes(*bytes), self.0.len() - rest.len());
-        self.0.advance(read);
-        Ok(key)
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], BadExport> {
+        let array = *self.0.first_chunk().ok_or(BadExport::Truncated)?;
+        self.0.advance(N);
+        Ok(array)
+    }
+
+    fn token(&mut self) -> Result<MovedToken, BadExport> {
+        let key = self.option(|from| from.array().map(KeyMark::from_bytes))?;
+        let ends_in = self.option(|from| from.number().map(Duration::from_micros))?;
+        if ends_in.is_some_and(|left| left > TOKEN_LIFE_MAX) {
+            return Err(BadExport::Undefined);
+        }
+        let user = self.option(|from| from.array().map(TextMark::from_bytes))?;
+        let id = self.option(|from| from.array().map(TextMark::from_bytes))?;
+        Ok(MovedToken { key, ends_in, user, id, signed_s: self.number()? })
     }
 
     /// A number in its shortest form.
@@ -288,7 +359,6 @@ pub(crate) mod tests {
 
         use rand::rngs::StdRng;
         use rand::{Rng, SeedableRng};
-        use trunkline_clock::Timestamp;
         use trunkline_engineio::{Config, Protocol, Session, TransportKind};
 
         use super::*;
@@ -327,24 +397,31 @@ pub(crate) mod tests {
                 closed: Some(CloseCode(200)),
                 sockets: vec![socket, bare],
                 cut: Cut(vec![("p".into(), u64::MAX), ("q".into(), 0)]),
-                key: None,
+                token: None,
             }
         }
 
-        fn with_key() -> Export {
-            Export { key: Some(KeyMark::from_bytes(*b"8 bytes!")), ..export() }
+        fn with_token() -> Export {
+            let token = MovedToken {
+                key: Some(KeyMark::from_bytes(*b"8 bytes!")),
+                ends_in: Some(Duration::from_secs(300)),
+                user: Some(TextMark::of("anna")),
+                id: None,
+                signed_s: 1_700_000_000,
+            };
+            Export { token: Some(token), ..export() }
         }
 
         #[test]
         fn what_is_written_reads_back() {
-            for (export, again) in [(export(), export()), (with_key(), with_key())] {
+            for (export, again) in [(export(), export()), (with_token(), with_token())] {
                 let bytes = again.encode();
                 let back = Export::decode(bytes.clone()).expect("our own bytes");
                 assert_eq!((&back.sockets, &back.cut), (&export.sockets, &export.cut));
                 assert_eq!((back.request, back.lasting), (export.request, export.lasting));
                 assert_eq!((back.held, back.closed), (export.held, export.closed));
                 assert_eq!((back.standing, back.custom_sid), (export.standing, export.custom_sid));
-                assert_eq!(back.key, export.key);
+                assert_eq!(back.token, export.token);
                 decode(&bytes);
             }
         }
@@ -352,7 +429,7 @@ pub(crate) mod tests {
         #[test]
         fn bytes_that_are_no_session_are_refused() {
             let mut rng = StdRng::seed_from_u64(7);
-            for good in [export().encode(), with_key().encode()] {
+            for good in [export().encode(), with_token().encode()] {
                 for end in 0..good.len() {
                     assert!(Export::decode(good.slice(..end)).is_err(), "{end} bytes");
                 }

@@ -121,7 +121,9 @@ fn has_last_words(reason: CloseReason) -> bool {
         | CloseReason::RecoveryUnproved
         | CloseReason::RehomeRefused
         | CloseReason::ServerShuttingDown
-        | CloseReason::TokenExpired => true,
+        | CloseReason::TokenExpired
+        | CloseReason::TokenRevoked
+        | CloseReason::UserSessionsFull => true,
         CloseReason::Flooded
         | CloseReason::MemoryFull
         | CloseReason::OutboxFull

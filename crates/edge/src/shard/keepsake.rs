@@ -162,6 +162,15 @@ impl Keepsake {
         unpack(&self.request, |number| interner.get(number))
     }
 
+    /// Puts other claims of a token in the place of those in the request.
+    pub(super) fn set_claims(&mut self, claims: Str, interner: &mut Interner) {
+        // Held first: pairs that both have stay. A request that is too long stays as it was.
+        if let Some(packed) = pack(&ClientRequest { claims, ..self.request(interner) }, interner) {
+            self.release(interner);
+            self.request = packed;
+        }
+    }
+
     /// Keeps the state of a socket in the place of its last one. A state that is empty or too long
     /// leaves none. False when it is too long, by itself or with all the others.
     pub(super) fn set_state(&mut self, nsp: NamespaceKey, socket: SocketState<'_>) -> bool {

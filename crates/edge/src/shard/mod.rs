@@ -107,8 +107,8 @@ use self::slot::{Live, Slot};
 use self::slots::Slots;
 use self::streams::Stream;
 use self::timers::Timers;
-pub(crate) use self::tokens::Token as ClientToken;
 use self::tokens::Tokens;
+pub(crate) use self::tokens::{NotRefreshed, Refresh, Token as ClientToken, TokenCommand, Whose};
 use self::uplink::Waiting;
 use self::uring::{Job, Ring};
 use crate::environment::Environment;
@@ -370,6 +370,7 @@ impl Shard {
             Command::Rest { socket, from, permit, span } => {
                 self.rest((socket, from, permit), span);
             }
+            Command::Token(command) => self.token_command(*command),
             Command::Drain(deadline) => self.begin_drain(deadline),
             Command::Reloaded(changes) => self.reloaded(&changes),
         }

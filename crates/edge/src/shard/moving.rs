@@ -20,7 +20,7 @@ use trunkline_trunk::{CloseCode, CloseReason as WireReason, Frame, NumberState};
 use super::Shard;
 use super::command::{Answer, Asked, Payload};
 use super::ending::wire_reason;
-use super::export::{Export, MovedSocket};
+use super::export::{Export, MovedSocket, MovedToken};
 use super::slot::{Carrier, State, number_of};
 use crate::cluster::{MoveKey, MoveStep};
 use crate::sid::SidSecret;
@@ -130,10 +130,7 @@ impl Shard {
     /// Whether a session may begin to move to another node, as far as this node can tell.
     pub(super) fn may_begin_to_move(&self, index: u32) -> bool {
         let hub = self.slots.get(index).and_then(|slot| self.hub(slot.hub));
-        // The other node would not know when the token ends.
-        self.is_movable(index)
-            && !self.tokens.ends(index)
-            && hub.is_some_and(|hub| hub.may_begin_to_move())
+        self.is_movable(index) && hub.is_some_and(|hub| hub.may_begin_to_move())
     }
 
     /// Handles a step of a move: of a node that has a WebSocket of a session's client, or of a node
@@ -339,6 +336,7 @@ impl Shard {
         self.departures.remove(index);
         self.end_keepsake(index, None, "moved");
         self.unwatch(index);
+        self.tokens.leave(index);
         let slot = self.slots.at(index);
         slot.guest = None;
         let (hub, counted, secret) = (usize::from(slot.hub), slot.counted, slot.secret);
@@ -390,7 +388,7 @@ impl Shard {
             closed,
             sockets: sockets.collect(),
             cut: log.cut(),
-            key: self.tokens.key_of(index),
+            token: self.tokens.of(index).map(|token| MovedToken::of(token, now)),
         };
         Some(export.encode())
     }

@@ -156,7 +156,10 @@ impl From<TokenRefused> for TrunkRefused {
             | TokenRefused::Issuer
             | TokenRefused::KeyUnknown
             | TokenRefused::KeysMissing
-            | TokenRefused::Malformed => Self::TokenMalformed,
+            // Only clients' tokens are revoked, and counted by user.
+            | TokenRefused::Malformed
+            | TokenRefused::Revoked
+            | TokenRefused::UserFull => Self::TokenMalformed,
             TokenRefused::Missing => Self::TokenMissing,
             TokenRefused::NotYet => Self::TokenNotYetValid { ahead_s: 0 },
             TokenRefused::Signature => Self::TokenSignature,

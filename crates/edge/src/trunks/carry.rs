@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use tokio::sync::oneshot;
+use tokio::task::spawn_local;
 use trunkline_trunk::settings::EngineSettings;
 use trunkline_trunk::{
-    EndCause, ErrorCode, Greeting, Keeps, Misbehaved, Restore, Shares, Step, Str,
+    EndCause, ErrorCode, Frame, Greeting, Keeps, Misbehaved, RequestId, Restore, Shares, Step, Str,
 };
 
 use super::resume::info_for;
 use super::stream::TrunkTask;
+use crate::calls::{self, Caller};
 use crate::hub::{Ahead, BatchCredit, Ending, NotAccepted, Place, Trunk, encode_nodes};
 use crate::shard::{Command, GiveBack, RestoreRequest};
 
@@ -40,6 +43,7 @@ impl TrunkTask {
             }
             Step::BroadcastAhead => self.look().await,
             Step::CreditReturned
+            | Step::Call { .. }
             | Step::Draining { .. }
             | Step::GiveBack { .. }
             | Step::Load { .. }
@@ -73,6 +77,9 @@ impl TrunkTask {
             Step::Load { sessions, lag_ms } => {
                 trunk.note_load(sessions);
                 trunk.lags(Duration::from_millis(lag_ms.into()));
+            }
+            Step::Call { request_id, name, arguments } => {
+                self.call(trunk, request_id, (name, arguments));
             }
             Step::Restore(asked) => self.restore(trunk, asked).await,
             Step::GiveBack { nsp, pid } => {
@@ -157,6 +164,23 @@ impl TrunkTask {
             self.node.not_restored(request_id);
             self.door.env().metrics.count_recovery("not_found");
         }
+    }
+
+    /// Does what the app server asks for, beside everything else: an identity provider may have to
+    /// be asked.
+    fn call(&self, trunk: &Arc<Trunk>, request_id: RequestId, (name, arguments): (Str, Str)) {
+        let (door, hub, trunk) = (self.door.clone(), Arc::clone(&self.hub), Arc::clone(trunk));
+        spawn_local(async move {
+            let caller = Caller::Trunk(trunk.number);
+            let asked = (name.as_str(), &arguments.as_bytes()[..]);
+            let (done, answer) = match calls::call(&door, &hub, caller, asked).await {
+                Ok(answer) => (true, answer),
+                Err(why) => (false, why.to_json()),
+            };
+            let mut frames = BytesMut::new();
+            Frame::Called { request_id, done, answer: Str::from(answer) }.encode(&mut frames);
+            trunk.push(&frames, 0);
+        });
     }
 
     /// Offers room to what waits for it, at one shard at a time, starting after the shard that used it up

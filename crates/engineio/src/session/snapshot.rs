@@ -289,6 +289,8 @@ const fn number_of(reason: CloseReason) -> u8 {
         CloseReason::Flooded => 17,
         CloseReason::AddressDenied => 18,
         CloseReason::TokenExpired => 19,
+        CloseReason::TokenRevoked => 20,
+        CloseReason::UserSessionsFull => 21,
     }
 }
 
@@ -314,6 +316,8 @@ const fn reason_of(number: u8) -> Result<CloseReason, BadSnapshot> {
         17 => CloseReason::Flooded,
         18 => CloseReason::AddressDenied,
         19 => CloseReason::TokenExpired,
+        20 => CloseReason::TokenRevoked,
+        21 => CloseReason::UserSessionsFull,
         _ => return Err(BadSnapshot::Undefined),
     })
 }

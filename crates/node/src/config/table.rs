@@ -236,6 +236,11 @@ key_table! {
         /// closed with the cause `token_expired`, and its client reconnects with another token. A
         /// changed value counts for sessions that open from then on.
         client_token_expiry: bool = "off", Choice(&[("off", false), ("close", true)]);
+        /// The most sessions of one user (the claim `sub` of clients' tokens) in a hub, at this node.
+        user_sessions_max: Option<u32> = "off", Unless("off", Count::<u32>::between(1, 1_000_000_000));
+        /// What becomes of one more. "close_oldest": the user's oldest session is closed, with the cause
+        /// `user_sessions_full`, when the new one is open. "refuse": the new one gets 429.
+        user_sessions_full: bool = "close_oldest", Choice(&[("close_oldest", false), ("refuse", true)]);
         /// The addresses of this node as clients, app servers and callers of the REST API write
         /// them, such as a proxy's, separated by commas. A token of a client, a call or a tunnel
         /// that is signed with a hub's key names one of them as its audience. Default: the address
@@ -446,6 +451,8 @@ key_table! {
         /// Time for which a session may keep sending more than that before it is closed, with cause
         /// `flooded`.
         session_flood_wait: span(0, 3_600);
+        /// The most revocations of clients' tokens that a hub keeps. Further ones are refused.
+        token_revocations_max: Count::<usize>::between(0, 10_000_000);
         /// Sessions closed per second after the app server that held them is gone.
         orphan_close_per_second: Count::<u32>::between(1, 10_000_000);
         /// Whether the sessions of an app server that is gone, or leaves, are given to another one

@@ -300,6 +300,24 @@ pub enum Frame {
         /// The private id.
         pid: Str,
     },
+    /// App server to node: asks the node to do something that happens seldom (section 15).
+    Call {
+        /// A number of the app server's choice, which the `Called` returns.
+        request_id: RequestId,
+        /// What to do.
+        name: Str,
+        /// With what: a JSON object.
+        arguments: Str,
+    },
+    /// Node to app server: the answer to a `Call`.
+    Called {
+        /// The number of the `Call`.
+        request_id: RequestId,
+        /// Whether it was done.
+        done: bool,
+        /// What came of it, or why it was not done: a JSON object.
+        answer: Str,
+    },
     /// Node to app server: asks it to take over a session of another app server.
     Adopt(Box<Adopt>),
     /// App server to node: the state of a socket, in case its app server is lost.
@@ -390,6 +408,8 @@ impl Frame {
             Self::Prove { .. } => FrameKind::Prove,
             Self::Proved { .. } => FrameKind::Proved,
             Self::GiveBack { .. } => FrameKind::GiveBack,
+            Self::Call { .. } => FrameKind::Call,
+            Self::Called { .. } => FrameKind::Called,
             Self::Adopt(_) => FrameKind::Adopt,
             Self::State(_) => FrameKind::State,
             Self::Handled { .. } => FrameKind::Handled,
@@ -449,6 +469,8 @@ impl Frame {
             | Self::RestoredAt(_)
             | Self::Proved { .. }
             | Self::GiveBack { .. }
+            | Self::Call { .. }
+            | Self::Called { .. }
             | Self::Handled { .. }
             | Self::Got { .. }
             | Self::Nodes { .. }

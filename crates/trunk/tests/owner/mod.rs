@@ -67,6 +67,7 @@ pub fn steps(trunk: &mut NodeTrunk) -> Vec<Step> {
 pub fn words(steps: &[Step]) -> Vec<String> {
     let word = |step: &Step| match step {
         Step::BroadcastAhead => "broadcast ahead".into(),
+        Step::Call { name, .. } => format!("call {name}"),
         Step::CreditReturned => "credit".into(),
         Step::Draining { .. } => "draining".into(),
         Step::Ended(EndCause::GivenUp(_)) => "given up".into(),

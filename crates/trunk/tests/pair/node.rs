@@ -239,6 +239,9 @@ impl Node {
                         return Err(rule);
                     }
                 }
+                Step::Call { request_id, name, arguments } => {
+                    self.frame(Frame::Call { request_id, name, arguments });
+                }
                 Step::GiveBack { pid, .. } => {
                     self.frame(Frame::GiveBack { nsp: NamespaceNumber(0), pid });
                 }

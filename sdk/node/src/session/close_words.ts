@@ -26,16 +26,16 @@ export function causeOf(reason: number, slug: string): CloseDetails | undefined 
   const cause = slug !== "" && slug in CAUSES ? slug : isOutbox ? "outbox_full" : "node_shutdown";
   return {
     description: CAUSES[cause] ?? cause,
-    context: { cause, blame: OF_CLIENT.has(cause) ? "client" : "node" },
+    context: { cause, blame: OF_CLIENT.has(cause) ? "client" : cause === "token_revoked" ? "app_server" : "node" },
   };
 }
 
 /** Causes on the client's side. */
-const OF_CLIENT: ReadonlySet<string> = new Set(["outbox_full", "token_expired"]);
+const OF_CLIENT: ReadonlySet<string> = new Set(["outbox_full", "token_expired", "user_sessions_full"]);
 
 interface CloseDetails {
   readonly description: string;
-  readonly context: { readonly cause: string; readonly blame: "client" | "node" };
+  readonly context: { readonly cause: string; readonly blame: "client" | "node" | "app_server" };
 }
 
 const CAUSES: Readonly<Record<string, string>> = {
@@ -45,5 +45,7 @@ const CAUSES: Readonly<Record<string, string>> = {
   address_denied: "the operator of the node has denied the client's address",
   hub_removed: "the hub was removed from the node's configuration",
   token_expired: "the client's token has ended",
+  token_revoked: "an app server has revoked the client's token",
+  user_sessions_full: "the client's user has opened more connections than it may have",
   key_removed: "the key that signed the client's token is none of the hub's any longer",
 };

@@ -43,6 +43,11 @@ export abstract class Line extends Emitter {
     this.number = number;
   }
 
+  /** The trunk's machine, and the session's number there. */
+  get line(): { readonly machine: Machine; readonly number: number } {
+    return { machine: this.machine, number: this.number };
+  }
+
   /** Whether the session is on this trunk. */
   isOn(machine: Machine): boolean {
     return this.machine === machine;

@@ -3,6 +3,8 @@ import type { FrameBodies, Position } from "./frames.js";
 import type { Outbound } from "./outbound.js";
 
 type Restored = FrameBodies["RestoredAt"];
+/** The answer to a call; undefined when the trunk has ended. */
+export type Called = FrameBodies["Called"] | undefined;
 
 /** The open questions of one trunk. */
 export class Asked {
@@ -13,6 +15,9 @@ export class Asked {
   /** The callbacks for `Proved`, by request number. */
   private readonly proves = new Map<number, (holds: boolean) => void>();
   private lastProve = 0;
+  /** The callbacks for `Called`, by request number. */
+  private readonly calls = new Map<number, (called: Called) => void>();
+  private lastCall = 0;
   /** The callbacks for fences, oldest first: each waits until the node has processed everything before it. */
   private readonly fences = new Map<string, () => void>();
   private lastFence = 0;
@@ -39,6 +44,14 @@ export class Asked {
     this.outbound.orderedFrame({ type: "Prove", session, requestId, cut });
   }
 
+  /** Asks the node to do something. @param args a JSON object */
+  call(name: string, args: string, done: (called: Called) => void): void {
+    const requestId = this.lastCall;
+    this.lastCall = (requestId + 1) >>> 0;
+    this.calls.set(requestId, done);
+    this.outbound.orderedFrame({ type: "Call", requestId, name, arguments: args });
+  }
+
   /** Asks the node to say when it has processed everything sent so far. */
   fence(done: () => void): void {
     this.lastFence = (this.lastFence + 1) >>> 0;
@@ -56,6 +69,10 @@ export class Asked {
     return take(this.proves, requestId);
   }
 
+  takeCall(requestId: number): ((called: Called) => void) | undefined {
+    return take(this.calls, requestId);
+  }
+
   takeFence(token: Buffer): (() => void) | undefined {
     return this.fences.size === 0 ? undefined : take(this.fences, token.toString());
   }
@@ -67,6 +84,9 @@ export class Asked {
     for (const done of restores) done(undefined);
     for (const done of this.proves.values()) done(false);
     this.proves.clear();
+    const calls = [...this.calls.values()];
+    this.calls.clear();
+    for (const done of calls) done(undefined);
     for (const done of this.fences.values()) done();
     this.fences.clear();
   }

@@ -289,6 +289,12 @@ export function decodeBody(type: number, r: Reader): Frame | undefined {
       return { type: "Proved", requestId: r.varint("request_id"), holds: oneOf(r.u8("holds"), [0, 1], "holds") };
     case FrameType.GiveBack:
       return { type: "GiveBack", nsp: r.varint("nsp"), pid: r.str("pid") };
+    case FrameType.Call:
+      return { type: "Call", requestId: r.varint("request_id"), name: r.str("name"), arguments: r.str("arguments") };
+    case FrameType.Called: {
+      const requestId = r.varint("request_id");
+      return { type: "Called", requestId, done: oneOf(r.u8("done"), [0, 1], "done"), answer: r.str("answer") };
+    }
     case FrameType.Operate:
       return {
         type: "Operate",

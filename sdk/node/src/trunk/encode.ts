@@ -208,6 +208,14 @@ function encodeBody(w: Writer, frame: Frame): void {
     case "GiveBack":
       w.varint(frame.nsp);
       return w.str(frame.pid);
+    case "Call":
+      w.varint(frame.requestId);
+      w.str(frame.name);
+      return w.str(frame.arguments);
+    case "Called":
+      w.varint(frame.requestId);
+      w.u8(frame.done);
+      return w.str(frame.answer);
     case "Operate":
       w.str(frame.nsp);
       w.u8(frame.op);

@@ -52,6 +52,8 @@ export const FrameType = {
   Prove: 0x41,
   Proved: 0x42,
   GiveBack: 0x43,
+  Call: 0x44,
+  Called: 0x45,
   Unhomed: 0x82,
   Nodes: 0x80,
   Load: 0x81,
@@ -269,6 +271,8 @@ export interface FrameBodies {
   Prove: { session: number; requestId: number; cut: Position[] };
   Proved: { requestId: number; holds: number };
   GiveBack: { nsp: number; pid: string };
+  Call: { requestId: number; name: string; arguments: string };
+  Called: { requestId: number; done: number; answer: string };
   Operate: { nsp: string; op: number; rooms: string[]; except: string[]; args: string[] };
   Unhomed: { waiting: number };
   Nodes: { nodes: ListedNode[] };

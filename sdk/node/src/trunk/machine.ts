@@ -7,7 +7,7 @@
  * Machine.outbound}; the host is asked once per turn to flush it at the end of the turn.
  */
 import { Answers } from "./answers.js";
-import { Asked } from "./asked.js";
+import { Asked, type Called } from "./asked.js";
 import { Endings } from "./endings.js";
 import { closeFrame, decodeBody, decodeOpen, openFrame } from "./decode.js";
 import {
@@ -207,6 +207,12 @@ export class Machine {
     this.frame({ type: "Settings", settings });
   }
 
+  /** Asks the node to do something; `done` gets undefined when the trunk ends before the answer. */
+  call(name: string, args: string, done: (called: Called) => void): void {
+    if (this.state === "open") this.asked.call(name, args, done);
+    else done(undefined);
+  }
+
   drain(deadlineMs: number): void {
     this.frame({ type: "Drain", deadlineMs });
   }
@@ -344,6 +350,8 @@ export class Machine {
         return this.handleRestored(frame);
       case "Proved":
         return this.handleProved(frame);
+      case "Called":
+        return this.handleCalled(frame);
       case "Got":
         if (!this.host.onGot(frame.batches)) this.fail(ErrorCode.protocol, "Got came for more batches than were sent");
         return;
@@ -396,6 +404,13 @@ export class Machine {
     if (done === undefined)
       return this.fail(ErrorCode.protocol, `Proved came for request ${requestId}, which was never made`);
     this.guard(() => done(holds === 1));
+  }
+
+  private handleCalled(called: FrameBodies["Called"]): void {
+    const done = this.asked.takeCall(called.requestId);
+    if (done === undefined)
+      return this.fail(ErrorCode.protocol, `Called came for request ${called.requestId}, which was never made`);
+    this.guard(() => done(called));
   }
 
   private handleRestored(restored: FrameBodies["RestoredAt"]): void {

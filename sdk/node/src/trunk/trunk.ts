@@ -72,7 +72,7 @@ export class Trunk {
     this.unsent = new Unsent(counters, (sentence) => host.onWarning(this, sentence));
   }
 
-  private get machine(): Machine | undefined {
+  get machine(): Machine | undefined {
     return this.life?.machine;
   }
 

@@ -58,6 +58,7 @@ impl Core {
             | Command::Batch { .. }
             | Command::CreditReturned { .. }
             | Command::Drain(_)
+            | Command::Token(_)
             | Command::ForeignProbe(_)
             | Command::GiveBack(_)
             | Command::Move { .. }

@@ -28,7 +28,7 @@ pub(super) struct Handshake {
 }
 
 /// The properties of a client in its handshake, in addition to the transport.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct ClientKind {
     pub(super) protocol: Protocol,
     pub(super) base64_only: bool,
@@ -90,7 +90,7 @@ impl World {
             base64_only: self.kind.base64_only,
             jsonp: self.kind.jsonp.map(Box::from),
             request: client_request(),
-            token: self.kind.token,
+            token: self.kind.token.clone(),
             guest,
             poll,
             reply,

@@ -74,6 +74,8 @@ mod scripts;
 #[cfg(test)]
 mod slow_clients;
 #[cfg(test)]
+mod tokens;
+#[cfg(test)]
 mod upgrade;
 #[cfg(test)]
 mod volatile;

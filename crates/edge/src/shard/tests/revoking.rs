@@ -19,7 +19,7 @@ fn mark(key: &str) -> KeyMark {
 }
 
 pub(super) fn signed_by(key: &str) -> ClientToken {
-    ClientToken { key: Some(mark(key)), ends: None }
+    ClientToken { key: Some(mark(key)), ..ClientToken::default() }
 }
 
 impl World {
@@ -32,7 +32,7 @@ impl World {
         }]);
     }
 
-    fn is_configured(&mut self, hubs: &[HubConfig]) {
+    pub(super) fn is_configured(&mut self, hubs: &[HubConfig]) {
         self.env.directory.check(hubs).expect("there is room");
         let changes = self.env.directory.change(hubs, "chat");
         self.tell(Command::Reloaded(Arc::new(changes)));
@@ -145,7 +145,7 @@ fn a_session_ends_with_its_token_and_one_that_ended_before_leaves_nothing() {
     let mut world = World::new();
     let app = world.app("a");
     let in_s = |world: &World, seconds| world.now + Duration::from_secs(seconds);
-    world.kind.token = ClientToken { key: None, ends: Some(in_s(&world, 20)) };
+    world.kind.token = ClientToken { ends: Some(in_s(&world, 20)), ..ClientToken::default() };
     let ends = world.websocket(&app);
     world.kind.token.ends = Some(in_s(&world, 10));
     let leaves = world.websocket(&app);

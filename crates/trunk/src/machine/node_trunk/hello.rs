@@ -20,8 +20,10 @@ pub const SDK_BYTES_MAX: usize = 256;
 /// An upper bound of the bytes that a frame adds to its payload.
 const FRAME_OVERHEAD_BYTES: u32 = 1024;
 /// The frames that a node of this version accepts beyond those of every node of version 1.
-const FRAMES: &[&str] =
-    &["Mark", "Release", "Beside", "Choose", "Number", "Reattach", "Prove", "GiveBack", "Load"];
+const FRAMES: &[&str] = &[
+    "Mark", "Release", "Beside", "Choose", "Number", "Reattach", "Prove", "GiveBack", "Call",
+    "Load",
+];
 
 /// A node's description of itself in `Welcome`.
 #[derive(Clone, Copy, Debug)]

@@ -206,6 +206,9 @@ impl NodeTrunk {
                 let nsp = self.namespaces.name(nsp)?.clone();
                 self.behind.push_back(Step::GiveBack { nsp, pid });
             }
+            Frame::Call { request_id, name, arguments } => {
+                self.behind.push_back(Step::Call { request_id, name, arguments });
+            }
             Frame::Load { sessions, lag_ms } => {
                 self.steps.push_back(Step::Load { sessions, lag_ms });
             }

@@ -20,6 +20,15 @@ pub enum Step {
     /// The first broadcast since [`look_before_broadcast`](super::NodeTrunk::look_before_broadcast)
     /// is next. The machine waits for [`go_on`](super::NodeTrunk::go_on).
     BroadcastAhead,
+    /// The app server asks the node to do something. Comes after the shares that may concern it.
+    Call {
+        /// The number for the answer.
+        request_id: RequestId,
+        /// What to do.
+        name: Str,
+        /// With what: a JSON object, not checked.
+        arguments: Str,
+    },
     /// There is credit for messages again.
     CreditReturned,
     /// The app server wants no new sessions.

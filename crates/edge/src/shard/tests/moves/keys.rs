@@ -1,13 +1,18 @@
-//! Sessions whose clients' tokens were signed by a key of the hub, and that move.
+//! Sessions that move, and what their clients' tokens say of them.
 
 use std::time::Duration;
 
 use trunkline_engineio::CloseReason;
+use trunkline_token::TextMark;
 use trunkline_trunk::CloseReason as WireReason;
 
 use super::two::Two;
+use crate::HubConfig;
+use crate::hub::{Revoked, UserSessions};
+use crate::shard::ClientToken;
 use crate::shard::tests::app::{accept, close};
 use crate::shard::tests::revoking::signed_by;
+use crate::shard::tests::tokens::of_user;
 
 /// Two nodes whose hub has two keys, with sessions from here on that the first one has signed.
 fn signed() -> Two {
@@ -32,6 +37,50 @@ fn a_session_that_has_moved_ends_with_its_key() {
     assert!(two.taker.has_ended(&moved.client));
     assert!(!two.taker.has_ended(&other.client));
     assert_eq!(two.taker.closed(CloseReason::KeyRemoved), 1);
+}
+
+/// The clocks of two nodes have nothing in common: what travels is the time that is left.
+#[test]
+fn a_session_that_has_moved_ends_with_its_token_and_takes_its_place_along() {
+    let mut two = Two::new();
+    two.owner.pass(Duration::from_secs(50));
+    let limit = UserSessions { max: 3, refuses: false };
+    let user = TextMark::of("anna");
+    let place = two.owner.hub.enter_user(user, limit);
+    two.owner.kind.token = ClientToken { ends: Some(two.owner.in_s(30)), place, ..of_user("anna") };
+    two.taker.is_configured(&[HubConfig {
+        name: "chat".into(),
+        user_sessions: limit,
+        ..HubConfig::default()
+    }]);
+    let client = two.client(&[]);
+    two.owner.kind.token = ClientToken::default();
+    two.pass(Duration::from_secs(10));
+    let moved = two.moves(client);
+    assert!(!two.owner.hub.has_users() && two.taker.hub.has_users());
+    two.pass(Duration::from_secs(19));
+    assert!(!two.taker.has_ended(&moved.client));
+    two.pass(Duration::from_secs(2));
+    assert!(two.taker.has_ended(&moved.client));
+    assert_eq!(two.taker.closed(CloseReason::TokenExpired), 1);
+    assert!(!two.taker.hub.has_users());
+}
+
+#[test]
+fn a_token_that_is_revoked_while_its_session_moves_ends_it_where_it_arrives() {
+    let mut two = Two::new();
+    two.owner.kind.token = of_user("anna");
+    let client = two.client(&[]);
+    two.changes(&client);
+    assert_eq!(two.carry(), ["take", "taken"]);
+    let number = two.adopted();
+    let until = two.taker.in_s(60);
+    let revoked = Revoked::User(TextMark::of("anna"), 101);
+    two.taker.hub.revocations.add(two.taker.now, revoked, until, 1).expect("there is room");
+    two.owner.app_says(&two.at_owner, [close(client.number, WireReason::Moved)]);
+    assert_eq!(two.carry(), ["export"]);
+    two.taker.app_says(&two.at_taker, [accept(number)]);
+    assert_eq!(two.taker.closed(CloseReason::TokenRevoked), 1);
 }
 
 #[test]

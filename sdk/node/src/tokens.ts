@@ -1,0 +1,204 @@
+/**
+ * Clients' tokens: what they say, when they end, and what an app may do about them. The node checks them
+ * (`spec/trunk.md`, section 15).
+ */
+import { Conn } from "./session/conn.js";
+import type { Called } from "./trunk/asked.js";
+import type { Machine } from "./trunk/machine.js";
+import type { Trunk } from "./trunk/trunk.js";
+
+/** How long an app waits for a node's answer. */
+const ANSWER_MS_MAX = 15_000;
+/** `setTimeout` cannot wait for longer. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+/** The most revocations that are kept for nodes that come later. */
+const KEPT_MAX = 10_000;
+/** For how long a node keeps a revocation, in seconds, unless the app says. */
+const KEPT_S = 24 * 60 * 60;
+
+/** A socket of the app, or anything else that has a connection. */
+interface HasConn {
+  readonly conn: unknown;
+}
+
+/** The verified claims of a token. */
+export type TokenClaims = Readonly<Record<string, unknown>>;
+
+/** What a new token says. */
+export interface RefreshedToken {
+  /** When it ends. */
+  readonly expiresAt: Date | undefined;
+  readonly claims: TokenClaims;
+}
+
+/** Which tokens are revoked: those of a user, or one. */
+export interface Revocation {
+  /** The user (the claim `sub`). */
+  readonly user?: string;
+  /** The token (the claim `jti`). */
+  readonly tokenId?: string;
+  /** With `user`: tokens that were signed at this time or later stay good. By default, all until now are revoked. */
+  readonly signedBefore?: Date;
+  /** For how many seconds nodes remember it: at least as long as tokens live. By default a day; at most 90. */
+  readonly keepFor?: number;
+}
+
+/** What a revocation did. */
+export interface Revoked {
+  /** The nodes that know of it. */
+  readonly nodes: number;
+  /** The sessions that end because of it. */
+  readonly sessions: number;
+}
+
+/** The reason why a token was not refreshed, or not revoked. */
+export class TokenError extends Error {
+  /** The node's own code, such as `token_signature` or `token_of_other_user`; `no_answer` if there was no answer. */
+  readonly code: string;
+
+  constructor(code: string, message: string) {
+    super(message);
+    this.name = "TokenError";
+    this.code = code;
+  }
+}
+
+/** The tokens of one app server's clients. */
+export class Tokens {
+  private readonly trunks: () => readonly Trunk[];
+  /** Revocations and when they end, for nodes that come later. */
+  private readonly kept = new Map<string, number>();
+  /** Those who want to know when the token of a connection changes. */
+  private readonly watchers = new WeakMap<Conn, Set<() => void>>();
+
+  constructor(trunks: () => readonly Trunk[]) {
+    this.trunks = trunks;
+  }
+
+  /** The verified claims of the client's token; undefined for a client without one. */
+  claims(socket: HasConn): TokenClaims | undefined {
+    const { conn } = socket;
+    const text = conn instanceof Conn ? (conn.request as Conn["request"] | undefined)?.claims : undefined;
+    return text === undefined || text === "" ? undefined : (JSON.parse(text) as TokenClaims);
+  }
+
+  /** When the client's token ends; undefined for a client without one. */
+  expiresAt(socket: HasConn): Date | undefined {
+    return dateOf(this.claims(socket)?.["exp"]);
+  }
+
+  /**
+   * Calls `listener` some time before the client's token ends, so that the app can ask the client for another one; once
+   * for each token, and not after the client has gone. Returns a function that ends this.
+   * @param options.before how long before the end, in milliseconds: a minute by default
+   */
+  onExpiring(
+    socket: HasConn,
+    listener: (expiresAt: Date) => void,
+    { before = 60_000 }: { readonly before?: number } = {},
+  ): () => void {
+    const { conn } = socket;
+    if (!(conn instanceof Conn)) return () => undefined;
+    let timer: NodeJS.Timeout | undefined;
+    const arm = (): void => {
+      clearTimeout(timer);
+      const expiresAt = this.expiresAt(socket);
+      if (expiresAt === undefined || conn.readyState !== "open") return;
+      const left = expiresAt.getTime() - before - Date.now();
+      const isLong = left > TIMER_MS_MAX;
+      timer = setTimeout(() => (isLong ? arm() : listener(expiresAt)), Math.max(0, Math.min(left, TIMER_MS_MAX)));
+      timer.unref();
+    };
+    const stop = (): void => {
+      clearTimeout(timer);
+      this.watchers.get(conn)?.delete(arm);
+      conn.removeListener("close", stop);
+    };
+    const watchers = this.watchers.get(conn) ?? new Set();
+    this.watchers.set(conn, watchers.add(arm));
+    conn.once("close", stop);
+    arm();
+    return stop;
+  }
+
+  /**
+   * Gives a client's session another token of the same user: it then lasts as long as that one, and goes on.
+   * @throws TokenError when the token is not good for this session; the former one still counts
+   */
+  async refresh(socket: HasConn, token: string): Promise<RefreshedToken> {
+    const { conn } = socket;
+    if (!(conn instanceof Conn) || conn.readyState !== "open")
+      throw new TokenError("session_unknown", "the client is not connected through Trunkline, or has gone");
+    const { machine, number } = conn.line;
+    const answer = await call(machine, "tokens.refresh", { session: number, token });
+    const claims = answer["claims"] as TokenClaims;
+    const request = conn.request as Conn["request"] | undefined;
+    if (request !== undefined) request.claims = JSON.stringify(claims);
+    for (const changed of this.watchers.get(conn) ?? []) changed();
+    return { expiresAt: dateOf(answer["expiresAt"]), claims };
+  }
+
+  /**
+   * Revokes tokens at every node: sessions that use them end, and further ones are refused.
+   * @throws TokenError when a node could not be told. The others know of it; the same call may be made again
+   */
+  async revoke({ user, tokenId, signedBefore, keepFor = KEPT_S }: Revocation): Promise<Revoked> {
+    // The same second for all nodes, and for those that come later.
+    const before = signedBefore === undefined ? Math.floor(Date.now() / 1000) + 1 : signedBefore.getTime() / 1000;
+    const args = {
+      user,
+      tokenId,
+      signedBefore: user === undefined ? undefined : Math.ceil(before),
+      keepFor,
+    };
+    const trunks = this.trunks().filter((trunk) => trunk.isUp);
+    if (trunks.length === 0) throw new TokenError("no_answer", "no trunk is up, so no node was told");
+    const said = trunks.map((trunk) => call(trunk.machine, "tokens.revoke", args));
+    const told = await Promise.allSettled(said);
+    // What no node takes is wrong, and would be for later nodes, too.
+    if (told.some(({ status }) => status === "fulfilled")) this.keep(JSON.stringify({ ...args, keepFor: 0 }), keepFor);
+    const failed = told.find((one) => one.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+    const sessions = told.map((one) => (one.status === "fulfilled" ? Number(one.value["sessions"]) : 0));
+    return { nodes: trunks.length, sessions: sessions.reduce((sum, count) => sum + count, 0) };
+  }
+
+  /** Tells a node that has just come what was revoked. */
+  handleUp(trunk: Trunk): void {
+    const now = Date.now();
+    for (const [args, until] of [...this.kept]) {
+      const keepFor = Math.ceil((until - now) / 1000);
+      if (keepFor <= 0) this.kept.delete(args);
+      // A node that cannot take it is asked again when it comes back.
+      else call(trunk.machine, "tokens.revoke", { ...JSON.parse(args), keepFor }).catch(() => undefined);
+    }
+  }
+
+  private keep(args: string, keepFor: number): void {
+    this.kept.delete(args);
+    const [oldest] = this.kept.keys();
+    if (this.kept.size >= KEPT_MAX && oldest !== undefined) this.kept.delete(oldest);
+    this.kept.set(args, Date.now() + keepFor * 1000);
+  }
+}
+
+function dateOf(seconds: unknown): Date | undefined {
+  return typeof seconds === "number" ? new Date(seconds * 1000) : undefined;
+}
+
+/** Asks a node to do something. */
+async function call(machine: Machine | undefined, name: string, args: object): Promise<Record<string, unknown>> {
+  if (machine === undefined || !machine.outbound.takes("Call"))
+    throw new TokenError("old_node", "the node is of a version that cannot do this: update it");
+  let timer: NodeJS.Timeout | undefined;
+  const called = await new Promise<Called>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), ANSWER_MS_MAX);
+    machine.call(name, JSON.stringify(args), resolve);
+  });
+  clearTimeout(timer);
+  if (called === undefined)
+    throw new TokenError("no_answer", "the node did not answer; whether it did it is not known");
+  const answer = JSON.parse(called.answer) as Record<string, unknown>;
+  if (called.done === 1) return answer;
+  throw new TokenError(String(answer["error"]), String(answer["message"]));
+}
