@@ -71,6 +71,11 @@ describe("limits of hubs", { skip: PLAIN }, () => {
     }
     const metrics = await world.node.metrics();
     assert.equal(metrics.get('trunkline_edge_handshakes_total{outcome="hub_sessions_full"}'), 3);
+    assert.equal(metrics.get('trunkline_hub_sessions{hub="chat"}'), 3);
+    assert.equal(metrics.get('trunkline_hub_sessions{hub="game"}'), 5);
+    assert.equal(metrics.get('trunkline_hub_app_servers{hub="game"}'), 1);
+    assert.equal(metrics.get('trunkline_hub_limit{hub="chat",limit="hub_sessions_max"}'), 3);
+    assert.equal(metrics.get('trunkline_hub_limit{hub="game",limit="hub_sessions_max"}'), undefined);
     assert.match(world.node.log.text, /handshakes refused with 503.*as many sessions.*hub=chat/);
 
     assert.match(await world.reload(hubs("hub_sessions_max = 4")), /changed: hub chat: limits/);
@@ -160,6 +165,7 @@ describe("limits of hubs", { skip: PLAIN }, () => {
       answers.every(({ length }) => length < each),
       `the flood is under way: ${answers.map(({ length }) => length)}`,
     );
+    assert.ok((await world.node.metrics()).get('trunkline_hub_sessions_slowed{hub="chat"}') >= 1);
     assert.match(world.node.log.text, /read in turn.*hub=chat key="hub_messages_per_second"/);
     assert.match(await world.reload(hubs("")), /changed: hub chat: limits/);
     await until("the rest", () => answers.every(({ length }) => length === each));

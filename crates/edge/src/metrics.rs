@@ -1,9 +1,10 @@
 //! Counters and gauges of the public port. Labels come from bounded sets; never a sid, a room or a
 //! user.
 
+mod hubs;
 mod known;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -14,6 +15,8 @@ use prometheus_client::registry::Registry;
 use trunkline_engineio::{Blame, CloseReason, Idle};
 use trunkline_switchboard::affinity::Hang;
 use trunkline_trunk::Origin;
+
+use crate::environment::Environment;
 
 /// The counters and gauges. Cheap to clone: all clones share the same numbers.
 #[derive(Clone, Debug, Default)]
@@ -80,6 +83,8 @@ pub struct Inner {
     pub(crate) trunk_window_waits: Counter,
     pub(crate) sessions_slowed: Family<Cause, Counter>,
     pub(crate) newcomers_waiting: Gauge,
+    /// The node that these are of, once it has started.
+    pub(crate) environment: OnceLock<Weak<Environment>>,
 }
 
 /// The reason why something was refused or ended: a slug from a bounded set.
@@ -172,6 +177,7 @@ impl Metrics {
         self.register_traffic(registry);
         self.register_trunks(registry);
         self.register_trunk_streams(registry);
+        self.register_hubs(registry);
     }
 
     /// Counts what became of a session whose app server is gone.

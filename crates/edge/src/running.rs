@@ -160,6 +160,7 @@ impl Edge {
             sessions: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
             origin: Instant::now(),
         });
+        metrics.belong_to(&env);
         let (inboxes, receivers): (Vec<_>, Vec<_>) =
             (0..threads).map(|_| mpsc::channel(INBOX_COMMANDS_MAX)).unzip();
         let shards: Arc<[Sender<Command>]> = Arc::from(inboxes);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Hub, Trunk};
+use super::{Hub, Trunk, locked};
 use crate::changing::Shared;
 use crate::limits::Limits;
 
@@ -100,6 +100,11 @@ impl Hub {
         taken.is_ok().then(|| Seat(Some(Arc::clone(self))))
     }
 
+    /// The app servers that are connected, without parts of this process.
+    pub(crate) fn app_servers(&self) -> usize {
+        servers_of(locked(&self.roster).trunks(), &[]).len()
+    }
+
     /// Whether the hub has room for this app server, which may have a trunk already. `others`: those
     /// that are being accepted.
     pub(super) fn has_room_for(
@@ -109,13 +114,19 @@ impl Hub {
         others: &[(String, u64)],
     ) -> bool {
         let Some(most) = self.limits().app_servers_max else { return true };
-        let connected = trunks.iter().filter(|trunk| trunk.is_peer() && trunk.ending().is_none());
-        let connected = connected.map(|trunk| &*trunk.server_id);
-        let mut servers: Vec<&str> = connected.chain(others.iter().map(|(id, _)| &**id)).collect();
-        servers.sort_unstable();
-        servers.dedup();
+        let servers = servers_of(trunks, others);
         servers.len() < most || servers.binary_search(&server_id).is_ok()
     }
+}
+
+/// The ids of app servers with these trunks, and of those that are being accepted, in order.
+fn servers_of<'a>(trunks: &'a [Arc<Trunk>], others: &'a [(String, u64)]) -> Vec<&'a str> {
+    let connected = trunks.iter().filter(|trunk| trunk.is_peer() && trunk.ending().is_none());
+    let connected = connected.map(|trunk| &*trunk.server_id);
+    let mut servers: Vec<&str> = connected.chain(others.iter().map(|(id, _)| &**id)).collect();
+    servers.sort_unstable();
+    servers.dedup();
+    servers
 }
 
 impl Trunk {

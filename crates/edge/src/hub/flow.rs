@@ -80,7 +80,8 @@ impl Meter {
             return Duration::ZERO;
         }
         let owed = self.paid_at.load(Ordering::Relaxed).saturating_sub(now);
-        Duration::from_nanos(owed.saturating_sub(nanos(BURST + beyond)))
+        // Whole microseconds, as the clock has them: a wait that is over at once would never end.
+        Duration::from_micros(owed.saturating_sub(nanos(BURST + beyond)).div_ceil(1_000))
     }
 }
 
@@ -205,6 +206,10 @@ mod tests {
         assert_eq!(flow.wait(at(0), Duration::ZERO), Some((wait, "hub_messages_per_second")));
         assert_eq!(flow.wait(at(0), wait), None, "those that wait are first");
         assert_eq!(flow.wait(at(100), Duration::ZERO), None);
+        flow.set(&HubLimits { messages_per_second: Some(3), ..HubLimits::default() });
+        flow.charge(at(0), 7, 0);
+        let (wait, _) = flow.wait(at(0), Duration::ZERO).expect("a third of a second");
+        assert_eq!(flow.wait(at(0) + wait, Duration::ZERO), None, "it is over when it is over");
     }
 
     #[test]

@@ -100,9 +100,26 @@ impl Flows {
         self.by_hub.values_mut().for_each(|queue| queue.next_at = now);
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn waiting(&self) -> usize {
         self.by_hub.values().map(|queue| queue.waiting.len()).sum()
+    }
+
+    /// Whether a session waits for its turn.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn has(&self, hub: u16, index: u32, generation: u32) -> bool {
+        let is_it = |one: &Waiting| (one.index, one.generation) == (index, generation);
+        self.by_hub.get(&hub).is_some_and(|queue| queue.waiting.iter().any(is_it))
+    }
+
+    /// Checks that each post that waits is taken at some turn.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn check(&self) {
+        for queue in self.by_hub.values() {
+            for index in queue.posts.keys() {
+                assert!(queue.waiting.iter().any(|one| one.index == *index), "{index}: its post");
+            }
+        }
     }
 }
 

@@ -26,6 +26,7 @@ impl World {
             .iter()
             .filter(|(_, slot)| slot.hub == self.hub.number && !matches!(slot.state, State::Ended));
         assert_eq!(self.hub.sessions(), seated.count(), "each session counts once in its hub");
+        self.check_flows();
         let mut counted = [0, 0];
         for (index, slot) in shard.slots.iter() {
             assert!(!slot.is_free(), "{index}: a slot that nothing needs is given back");
@@ -74,6 +75,17 @@ impl World {
             };
             assert!(shard.linger_ends.iter().any(ends), "every lingering stream has an end");
         }
+    }
+
+    /// Checks the sessions that wait because of their hub.
+    fn check_flows(&self) {
+        let shard = &self.shard;
+        let slowed = shard.slots.iter().filter(|(_, slot)| slot.slowed.by_hub());
+        for (index, slot) in slowed {
+            assert!(shard.flows.has(slot.hub, index, slot.generation), "{index}: gets its turn");
+        }
+        shard.flows.check();
+        assert_eq!(shard.flows.waiting(), self.hub.flow.waiting(), "those that wait");
     }
 
     /// Checks what is kept in case an app server is lost, and the sessions that wait for another.

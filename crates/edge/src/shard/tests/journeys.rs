@@ -39,7 +39,13 @@ struct Play<'a> {
 /// Plays the operations that `input` chooses, and then lets all come to rest and go. Returns the
 /// metrics.
 pub(crate) fn play(input: &[u8]) -> Metrics {
+    play_within(input, None)
+}
+
+/// The same when all clients together may send this many messages per second.
+fn play_within(input: &[u8], hub_rate: Option<u32>) -> Metrics {
     let mut world = World::with(|limits, settings| {
+        limits.hub_messages_per_second = hub_rate;
         limits.orphan_close_per_second = 200;
         limits.rehome_per_second = 100;
         // Nobody here counts as hanging.
@@ -173,8 +179,8 @@ mod tests {
     use rand::{RngCore, SeedableRng};
 
     use super::*;
-    use crate::metrics::Rehomed;
     use crate::metrics::origin_name;
+    use crate::metrics::{Cause, Rehomed};
 
     /// How often a play has reached each outcome, to show that it tests something.
     fn reached(metrics: &Metrics) -> Vec<(String, u64)> {
@@ -211,6 +217,15 @@ mod tests {
             for (what, count) in reached(&metrics) {
                 *ever.entry(what).or_default() += count;
             }
+        }
+        for (seed, rate) in (first + 10_000..).zip([2, 5, 20, 100].repeat(10)) {
+            let mut input = vec![0; 1_500];
+            StdRng::seed_from_u64(seed).fill_bytes(&mut input);
+            let played = std::panic::catch_unwind(|| play_within(&input, Some(rate)));
+            let Ok(metrics) = played else { panic!("seed {seed}, rate {rate}") };
+            let key = Cause { cause: "hub_messages_per_second" };
+            let slowed = metrics.sessions_slowed.get_or_create(&key).get();
+            *ever.entry("slowed".into()).or_default() += slowed;
         }
         let never: Vec<_> = ever.iter().filter(|(_, count)| **count == 0).collect();
         assert!(

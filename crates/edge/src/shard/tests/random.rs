@@ -65,7 +65,13 @@ struct Play<'a> {
 /// Plays the operations that `input` chooses, and then lets all clients and app servers go. Returns
 /// the metrics.
 pub(crate) fn play(input: &[u8]) -> Metrics {
+    play_within(input, None)
+}
+
+/// The same when all clients together may send this many messages per second.
+fn play_within(input: &[u8], hub_rate: Option<u32>) -> Metrics {
     let world = World::with(|limits, settings| {
+        limits.hub_messages_per_second = hub_rate;
         limits.outbox_bytes_max = 200_000;
         limits.orphan_close_per_second = 40;
         limits.memory_bytes_max = Some(CEILING);
@@ -223,7 +229,7 @@ mod tests {
     use trunkline_engineio::CloseReason;
 
     use super::*;
-    use crate::metrics::{Ending, Outcome};
+    use crate::metrics::{Cause, Ending, Outcome};
 
     /// How often a play has reached each outcome, to show that it tests something.
     fn reached(metrics: &Metrics) -> Vec<(&'static str, u64)> {
@@ -273,6 +279,14 @@ mod tests {
             for (what, count) in reached(&metrics) {
                 *ever.entry(what).or_default() += count;
             }
+        }
+        for (seed, rate) in (100_u64..).zip([1, 3, 10, 1, 3, 10, 1, 3, 10]) {
+            let mut input = vec![0; 6_000];
+            StdRng::seed_from_u64(seed).fill_bytes(&mut input);
+            let played = std::panic::catch_unwind(|| play_within(&input, Some(rate)));
+            let Ok(metrics) = played else { panic!("seed {seed}, rate {rate}") };
+            let key = Cause { cause: "hub_messages_per_second" };
+            *ever.entry("slowed").or_default() += metrics.sessions_slowed.get_or_create(&key).get();
         }
         let never: Vec<_> = ever.iter().filter(|(_, count)| **count == 0).collect();
         assert!(never.is_empty(), "plays that go nowhere prove nothing: {never:?} of {ever:?}");

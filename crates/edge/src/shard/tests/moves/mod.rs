@@ -99,7 +99,9 @@ impl Net {
         };
         for place in 0..nodes {
             let number = FIRST + u16::try_from(place).unwrap();
-            let (mut world, inputs) = World::of_node(number, |_, settings| {
+            let (mut world, inputs) = World::of_node(number, |limits, settings| {
+                // In some plays the clients of a node wait for one another.
+                limits.hub_messages_per_second = (seed % 8 == 5).then_some(10);
                 settings.numbers = true;
                 settings.connection_state_recovery = recovers.then_some(ConnectionStateRecovery {
                     max_disconnection: Duration::from_secs(120),
