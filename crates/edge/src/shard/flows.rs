@@ -44,6 +44,8 @@ struct Queue {
     clock: u64,
     /// The end of what sessions have had, by slot, with their generations.
     ends: HashMap<u32, (u32, u64)>,
+    /// The number of ends at which those that are over are forgotten.
+    ends_max: usize,
     /// Posts that wait: their bodies stay unread in the clients' streams.
     posts: HashMap<u32, Command>,
     /// The time of the next turn.
@@ -80,10 +82,12 @@ impl Queue {
     fn charge(&mut self, index: u32, generation: u32, cost: u64) {
         let end = self.end_of(index, generation).saturating_add(cost);
         self.ends.insert(index, (generation, end));
-        if self.ends.len() > REMEMBERED_MIN + 2 * self.waiting.len() {
-            // Those that have had no more than the others are like new ones.
+        if self.ends.len() > self.ends_max {
+            // Those that have had no more than the others are like new ones. What is left may double
+            // before the next look, so that looking costs little.
             let clock = self.clock;
             self.ends.retain(|_, (_, end)| *end > clock);
+            self.ends_max = (2 * self.ends.len()).max(REMEMBERED_MIN);
         }
     }
 }
@@ -103,6 +107,11 @@ impl Flows {
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn waiting(&self) -> usize {
         self.by_hub.values().map(|queue| queue.waiting.len()).sum()
+    }
+
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.by_hub.values().map(|queue| queue.ends.len()).sum()
     }
 
     /// Whether a session waits for its turn.

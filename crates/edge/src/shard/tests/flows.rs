@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use trunkline_engineio::CloseReason;
+use trunkline_trunk::CloseReason as WireReason;
 
-use super::app::App;
+use super::app::{App, close};
 use super::client::Client;
 use super::world::World;
 use crate::hub::HubLimits;
@@ -240,5 +241,29 @@ fn those_that_wait_go_on_after_a_pause_of_the_whole_node() {
     world.client_says(&clients[2], "4b");
     world.pass(Duration::from_secs(8));
     assert!(clients.iter().all(|client| client.wire.unread_bytes() == 0));
+    assert_eq!(world.hub.flow.waiting(), 0);
+}
+
+#[test]
+fn of_a_thousand_that_flood_and_go_nothing_is_remembered() {
+    let mut world = messages(1_000);
+    let app = world.app("a");
+    let clients = world.many(&app, 1_000);
+    world.set_checked(false);
+    for client in &clients {
+        (0..100).for_each(|_| client.writes("4a"));
+    }
+    world.pass(Duration::from_secs(5));
+    assert!(world.shard.flows.waiting() > 900 && world.shard.flows.remembered() > 20);
+    for client in &clients {
+        world.client_ends(client);
+        world.app_says(&app, [close(client.number, WireReason::AppClosed)]);
+    }
+    world.pass(Duration::from_secs(60));
+    app.hears();
+    world.set_checked(true);
+    let last = world.websocket(&app);
+    world.client_says(&last, "4b");
+    assert_eq!((world.shard.flows.waiting(), world.shard.flows.remembered()), (0, 0));
     assert_eq!(world.hub.flow.waiting(), 0);
 }
