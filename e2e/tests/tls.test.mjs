@@ -263,6 +263,17 @@ inWorld("a port without TLS", { servers: [], trunklineOnly: true }, (check) => {
   });
 });
 
+const denied = PLAIN ? "" : join(authority.folder, "denied.txt");
+if (!PLAIN) writeFileSync(denied, "127.0.0.7\n");
+const few = ["--config", file, "--deny-file", denied];
+inWorld("a port with TLS that cannot serve a stream", { servers: [], args: few, trunklineOnly: true }, (check) => {
+  check("says so with an alert, whose handshake nobody has paid for", async (world) => {
+    assert.match(world.node.log.text, /io\("https:\/\/127\.0\.0\.1:\d+"\)/, "the first words name the right scheme");
+    assert.equal(await failure(world, { localAddress: "127.0.0.7" }), "ERR_SSL_TLSV1_ALERT_ACCESS_DENIED");
+    assert.equal(await refused(world, "address_denied"), 1);
+  });
+});
+
 const short = ["--config", file, "--tls-handshake-timeout", "1s", "--tls-handshakes-max", "4"];
 inWorld("handshakes that never end", { servers: [], args: short, trunklineOnly: true }, (check) => {
   check("are bounded in number and time, and others get through", async (world) => {

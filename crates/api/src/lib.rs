@@ -9,6 +9,7 @@
 //! ```
 
 mod exposition;
+mod newcomers;
 mod process;
 mod respond;
 mod routes;

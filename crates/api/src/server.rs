@@ -16,13 +16,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use trunkline_tls::Certificates;
 
 use crate::Source;
+use crate::newcomers::{Newcomer, Newcomers};
 use crate::routes;
 
 /// The address and the limits of the admin port.
@@ -146,24 +147,26 @@ impl Server {
     async fn run(self) {
         let Serving { config, stopped, .. } = &*self.serving;
         let permits = Arc::new(Semaphore::new(config.connections_max));
+        let newcomers = Newcomers::default();
         let mut connections = JoinSet::new();
         let mut stopped = stopped.clone();
         let mut warned_at = None;
         loop {
-            let accepted = async {
-                let permit = Arc::clone(&permits).acquire_owned().await;
-                (permit, self.listener.accept().await)
-            };
-            let (permit, accepted) = tokio::select! {
+            let accepted = tokio::select! {
                 _ = stopped.wait_for(|stop| *stop) => break,
                 Some(_) = connections.join_next(), if !connections.is_empty() => continue,
-                accepted = accepted => accepted,
+                accepted = self.listener.accept() => accepted,
+            };
+            let permit = tokio::select! {
+                _ = stopped.wait_for(|stop| *stop) => break,
+                permit = room(&permits, &newcomers, &mut connections) => permit,
             };
             match accepted {
                 Ok((stream, _)) => {
                     let serving = Arc::clone(&self.serving);
+                    let newcomer = newcomers.enter();
                     connections.spawn(async move {
-                        serving.serve(stream).await;
+                        serving.serve(stream, newcomer).await;
                         drop(permit);
                     });
                 }
@@ -175,6 +178,27 @@ impl Server {
     }
 }
 
+/// Waits for room for one more connection. Whoever connects and says nothing makes room for it.
+async fn room(
+    permits: &Arc<Semaphore>,
+    newcomers: &Newcomers,
+    connections: &mut JoinSet<()>,
+) -> Option<OwnedSemaphorePermit> {
+    loop {
+        match Arc::clone(permits).try_acquire_owned() {
+            Ok(permit) => return Some(permit),
+            Err(TryAcquireError::Closed) => return None,
+            Err(TryAcquireError::NoPermits) if newcomers.dismiss_oldest() => {
+                let _ = tokio::time::timeout(ROOM_WITHIN, connections.join_next()).await;
+            }
+            Err(TryAcquireError::NoPermits) => drop(connections.join_next().await),
+        }
+    }
+}
+
+/// How long a connection that is dismissed may take to be gone.
+const ROOM_WITHIN: Duration = Duration::from_millis(100);
+
 /// What every connection needs.
 struct Serving {
     config: Config,
@@ -183,25 +207,32 @@ struct Serving {
 }
 
 impl Serving {
-    async fn serve(&self, stream: TcpStream) {
+    /// Serves one connection; `newcomer` ends it until it has sent a request.
+    async fn serve(&self, stream: TcpStream, newcomer: Newcomer) {
         let Some(certificates) = &self.config.tls else {
-            return self.connection(TokioIo::new(stream)).await;
+            return self.connection(TokioIo::new(stream), newcomer).await;
         };
         let shaken =
             tokio::time::timeout(self.config.header_timeout, shake_hands(stream, certificates));
-        match shaken.await {
-            Ok(Ok(Some(stream))) => self.connection(TokioIo::new(stream)).await,
+        let shaken = tokio::select! {
+            shaken = shaken => shaken,
+            () = newcomer.dismissed() => return,
+        };
+        match shaken {
+            Ok(Ok(Some(stream))) => self.connection(TokioIo::new(stream), newcomer).await,
             Ok(Ok(None)) | Err(_) => (),
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake on the admin port failed"),
         }
     }
 
     /// Serves one connection until it ends, its life is over, or the server stops.
-    async fn connection<I>(&self, io: I)
+    async fn connection<I>(&self, io: I, newcomer: Newcomer)
     where
         I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     {
+        let newcomer = &newcomer;
         let service = service_fn(|request: Request<Incoming>| async move {
+            newcomer.has_come();
             Ok::<_, Infallible>(routes::answer(&request, &*self.source).await)
         });
         let connection = http1::Builder::new()
@@ -215,6 +246,7 @@ impl Serving {
         let mut connection = pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
+            () = newcomer.dismissed() => return,
             () = wind_up(&mut stopped, life_max) => {
                 connection.as_mut().graceful_shutdown();
                 tokio::time::timeout(grace, connection).await.unwrap_or(Ok(()))

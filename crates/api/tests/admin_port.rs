@@ -123,6 +123,31 @@ fn more_connections_than_allowed_wait_for_their_turn() {
     running.stop();
 }
 
+/// Otherwise anybody who can reach the port keeps every probe and scraper away with a few streams.
+#[test]
+fn streams_that_ask_for_nothing_make_room_for_those_that_do() {
+    let (address, running) = start(|config| config.connections_max = 4);
+    let get = "GET /livez HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    // One that has asked once stays, however many others come.
+    let mut regular = TcpStream::connect(address).unwrap();
+    let kept = "GET /livez HTTP/1.1\r\nhost: a\r\n\r\n";
+    regular.write_all(kept.as_bytes()).unwrap();
+    let mut answer = [0; 512];
+    assert!(regular.read(&mut answer).unwrap() > 0);
+    let mut silent: Vec<_> = (0..12).map(|_| TcpStream::connect(address).unwrap()).collect();
+    for half in &mut silent[6..] {
+        half.write_all(b"GET /livez HTTP/1.1\r\nho").unwrap();
+    }
+    for _ in 0..3 {
+        assert!(exchange(address, get).starts_with("HTTP/1.1 200"));
+    }
+    assert_eq!(read_to_end(&mut silent[0]), "", "the oldest was closed");
+    regular.write_all(get.as_bytes()).unwrap();
+    assert!(read_to_end(&mut regular).starts_with("HTTP/1.1 200"));
+    drop(silent);
+    running.stop();
+}
+
 #[test]
 fn a_connection_ends_with_its_life_or_with_the_server() {
     let (address, running) = start(|config| {

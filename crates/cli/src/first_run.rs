@@ -11,8 +11,7 @@ const SDK_HUB: &str = "default";
 
 /// The text for a person who runs Trunkline for the first time.
 pub(crate) fn text(started: &Started, config: &Config) -> String {
-    let clients = format!("http://{}", started.listen);
-    let endpoint = format!("http://{}", started.trunk_listen.unwrap_or(started.listen));
+    let (clients, endpoint, admin) = started.urls(config);
     let key_is_set = ["key", "key_file"].iter().any(|key| config.origin(key) != Origin::Default);
     let mut text = format!(
         "
@@ -28,9 +27,9 @@ Trunkline is ready for development.
   ",
         options(&endpoint, &started.default_hub)
     );
-    match started.admin {
+    match admin {
         Some(admin) => {
-            let _ = writeln!(text, "Admin: http://{admin}/  (health, metrics, status)");
+            let _ = writeln!(text, "Admin: {admin}/  (health, metrics, status)");
         }
         None => text.push_str("Admin: off\n"),
     }

@@ -115,6 +115,20 @@ pub struct Started {
     pub default_hub: String,
 }
 
+impl Started {
+    /// The addresses of the ports as URLs: for clients, for app servers, for the operator.
+    pub fn urls(&self, config: &Config) -> (String, String, Option<String>) {
+        let url = |address: SocketAddr, has_tls: bool| {
+            format!("{}://{address}", if has_tls { "https" } else { "http" })
+        };
+        let tls = &config.tls;
+        let clients = url(self.listen, tls.public.is_some());
+        let trunks = self.trunk_listen.map(|address| url(address, tls.trunks.is_some()));
+        let admin = self.admin.map(|address| url(address, tls.admin.is_some()));
+        (clients.clone(), trunks.unwrap_or(clients), admin)
+    }
+}
+
 /// Runs a node until SIGTERM or SIGINT, and then its drain. `on_started` is called once all ports
 /// accept.
 pub fn run(

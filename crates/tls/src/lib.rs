@@ -34,6 +34,10 @@ pub const NO_TLS_HERE: &[u8] = &[0x15, 3, 1, 0, 2, 2, 40];
 /// The alert for a stream that a port with TLS cannot serve now: `internal_error`, fatal.
 pub const INTERNAL_ERROR: &[u8] = &[0x15, 3, 1, 0, 2, 2, 80];
 
+/// The alert for a stream that a port with TLS does not serve because of its address: `access_denied`,
+/// fatal.
+pub const ACCESS_DENIED: &[u8] = &[0x15, 3, 1, 0, 2, 2, 49];
+
 /// The answer to a request without TLS on a port with TLS.
 #[must_use]
 pub fn speak_tls_here() -> String {

@@ -15,7 +15,7 @@ use super::dealer::Dealer;
 use super::greeter::Greeters;
 use super::greeting::Greeting;
 use super::listener::Port;
-use super::refusing::{refuse_address, refuse_full};
+use super::refusing::{Speech, refuse_address, refuse_full};
 use crate::gate::RulesReader;
 use crate::metrics::Cause;
 use crate::peer::{Peer, PortKind};
@@ -60,9 +60,10 @@ impl Acceptor {
 
     fn take(&mut self, stream: TcpStream, address: SocketAddr) {
         self.streams.metrics.streams_accepted.inc();
+        let speech = Speech::of(self.port.tls.as_ref());
         // Without the spare, this stream took the last descriptor, unless one is available again.
         if !self.spare.is_there() && !self.spare.is_there_again() {
-            refuse_full(&stream, "descriptors_exhausted", &self.streams);
+            refuse_full((&stream, speech), "descriptors_exhausted", &self.streams);
             drop(stream);
             self.spare = Spare::take();
             return;
@@ -76,7 +77,7 @@ impl Acceptor {
                 Err(why) => {
                     let cause = Cause { cause: why.slug() };
                     self.streams.metrics.streams_refused.get_or_create(&cause).inc();
-                    refuse_address(&stream, address.ip(), why, &self.streams);
+                    refuse_address((&stream, speech), address.ip(), why, &self.streams);
                     return;
                 }
             }
@@ -84,7 +85,7 @@ impl Acceptor {
             None
         };
         let Some(mut permit) = self.streams.permit() else {
-            refuse_full(&stream, "streams_full", &self.streams);
+            refuse_full((&stream, speech), "streams_full", &self.streams);
             return;
         };
         permit.note_counted(counted);

@@ -10,7 +10,7 @@ use super::StreamPermit;
 use super::last_words::say;
 use super::listener::Port;
 use super::proxy_header::ProxyHeader;
-use super::refusing::refuse_address;
+use super::refusing::{Speech, refuse_address};
 use crate::peer::Peer;
 use crate::socket::{HandshakeError, Socket, Tls};
 
@@ -65,7 +65,8 @@ impl Greeting {
                     self.proxy = None;
                     let client = self.from.client().ip;
                     if let Err(why) = self.permit.count_for(client) {
-                        refuse_address(stream, client, why, self.permit.streams());
+                        let speech = Speech::of(self.tls.as_ref());
+                        refuse_address((stream, speech), client, why, self.permit.streams());
                         return Progress::Refused(why.slug());
                     }
                 }

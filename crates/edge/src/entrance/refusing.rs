@@ -1,20 +1,44 @@
 //! Answers to streams that no shard serves, whatever they ask for.
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, Shutdown, TcpStream};
+use std::net::{IpAddr, TcpStream};
 use std::time::Instant;
 
+use trunkline_tls::{ACCESS_DENIED, Certificates, INTERNAL_ERROR};
+
 use super::Streams;
+use super::last_words::say;
 use crate::gate::Refused;
 use crate::metrics::Cause;
 use crate::unavailable::Unavailable;
 
+/// What the peer of a stream understands, as long as it has said nothing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Speech {
+    /// HTTP.
+    Plain,
+    /// TLS. A handshake costs a hundred times what an alert costs, and its words would not be worth it.
+    Tls,
+}
+
+impl Speech {
+    pub(super) fn of(tls: Option<&Certificates>) -> Self {
+        if tls.is_some() { Self::Tls } else { Self::Plain }
+    }
+}
+
 /// Refuses a stream because the node has no room for it, and counts that.
-pub(super) fn refuse_full(stream: &TcpStream, cause: &'static str, streams: &Streams) {
+pub(super) fn refuse_full(
+    (stream, speech): (&TcpStream, Speech),
+    cause: &'static str,
+    streams: &Streams,
+) {
     streams.metrics.streams_refused.get_or_create(&Cause { cause }).inc();
     let why = Unavailable::StreamsFull;
     if let Some(times) = streams.refused.note(cause, Instant::now()) {
         tracing::warn!(cause, times, "streams refused with 503: {why}");
+    }
+    if speech == Speech::Tls {
+        return say(stream, INTERNAL_ERROR);
     }
     let retry_after_s = Some(why.retry_after_s());
     answer(stream, "503 Service Unavailable", (why.slug(), &why.to_string()), retry_after_s);
@@ -22,9 +46,17 @@ pub(super) fn refuse_full(stream: &TcpStream, cause: &'static str, streams: &Str
 
 /// Refuses a stream because of its address. An answer costs a few calls, so not every stream of a
 /// flood gets one.
-pub(super) fn refuse_address(stream: &TcpStream, ip: IpAddr, why: Refused, streams: &Streams) {
+pub(super) fn refuse_address(
+    (stream, speech): (&TcpStream, Speech),
+    ip: IpAddr,
+    why: Refused,
+    streams: &Streams,
+) {
     streams.gate.note(why, ip);
     if streams.gate.affords_answer() {
+        if speech == Speech::Tls {
+            return say(stream, ACCESS_DENIED);
+        }
         let status = why.status();
         let reason = status.canonical_reason().unwrap_or_default();
         let status = format!("{} {reason}", status.as_str());
@@ -33,7 +65,7 @@ pub(super) fn refuse_address(stream: &TcpStream, ip: IpAddr, why: Refused, strea
 }
 
 fn answer(
-    mut stream: &TcpStream,
+    stream: &TcpStream,
     status: &str,
     (slug, message): (&str, &str),
     retry_after_s: Option<u16>,
@@ -46,10 +78,5 @@ fn answer(
         body.len(),
         retry_after.unwrap_or_default(),
     );
-    // Errors are ignored: the send buffer of a new stream has room for the answer, and the peer
-    // reads it or does not. What the peer has already sent is read, because closing with unread
-    // bytes would reset the stream, and the answer would be lost.
-    let _ = stream.write_all(answer.as_bytes());
-    let _ = stream.shutdown(Shutdown::Write);
-    let _ = stream.read(&mut [0; 4096]);
+    say(stream, answer.as_bytes());
 }

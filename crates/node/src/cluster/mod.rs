@@ -60,7 +60,12 @@ impl Cluster {
             advertise: match &cluster.advertise {
                 Advertise::No => String::new(),
                 Advertise::Url(url) => url.clone(),
-                Advertise::Listener => format!("http://{}", node.listen),
+                Advertise::Listener => {
+                    let tls = &config.tls;
+                    let has_own_port = config.settings.trunk_listen.is_some();
+                    let has_tls = if has_own_port { &tls.trunks } else { &tls.public }.is_some();
+                    format!("{}://{}", if has_tls { "https" } else { "http" }, node.listen)
+                }
             },
             version: node.version.to_owned(),
             hubs_digest: hubs::digest(&config.hubs, &cluster.key),

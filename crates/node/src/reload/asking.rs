@@ -56,6 +56,11 @@ pub enum AskError {
         /// What happened instead.
         cause: io::Error,
     },
+    /// The admin port speaks TLS.
+    #[error(
+        "the node is found by its ready file, or by an admin port without TLS: set ready_file for the node and for this command; or `kill -HUP` its process, and read its log"
+    )]
+    AdminTls,
     /// The process is not one of ours.
     #[error(
         "process {0} of this machine is no trunkline: the node runs elsewhere, such as in a container; run this command there"
@@ -122,6 +127,8 @@ pub fn ask(config: &Config) -> Result<Asked, AskError> {
             }
             (ready.pid, Source::Beside(ready_file::of_reloads(path)))
         }
+        // Which certificates to trust is nothing that this command could know.
+        (None, Some(_)) if config.tls.admin.is_some() => return Err(AskError::AdminTls),
         (None, Some(admin)) => {
             let status = status(admin).map_err(|cause| AskError::NoAnswer { admin, cause })?;
             if !status.reloadable {
