@@ -208,7 +208,7 @@ fn introduce(example: &str, fleet: &Fleet, plan: &Plan) {
         "
   Ready. Open   http://localhost:{page}
 
-  What to try next
+  What to try next, in another terminal, in this folder
     1. Open it in three windows. A window's first requests are polls, and HAProxy gives each of them to the next node:
        the node that holds the client answers, whichever was asked. Then the window changes to a WebSocket, which
        arrives at any node: the client moves there, and the app notices nothing. Below, a line shows each change.

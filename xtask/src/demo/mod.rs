@@ -109,7 +109,7 @@ fn introduce(example: &str, fleet: &Fleet, public: u16, admin: u16, page: u16) {
         "
   Ready. Open   http://localhost:{page}
 
-  What to try next
+  What to try next, in another terminal, in this folder
     1. Open it in two windows. {look}
        New sessions go to the app server with the fewest, so two windows have two app servers,
        `{first}` and `{second}`, and see each other all the same: no Redis, no sticky sessions.
