@@ -64,6 +64,8 @@ struct Search {
     silent: Vec<PeerKey>,
     /// The nodes that do not have the session.
     denied: Vec<PeerKey>,
+    /// Whether a node has said of no such session yet: it may have had its first a moment ago.
+    is_untold: bool,
 }
 
 impl Finding {
@@ -89,8 +91,9 @@ impl Finding {
         }
         self.by_name.insert(name.clone(), id);
         let (asked, silent, denied) = (Vec::new(), Vec::new(), Vec::new());
-        self.searches
-            .insert(id, Search { begun: now, name, replies: vec![reply], asked, silent, denied });
+        let (begun, replies, is_untold) = (now, vec![reply], false);
+        let search = Search { begun, name, replies, asked, silent, denied, is_untold };
+        self.searches.insert(id, search);
         self.waiting.push_back(id);
         self.timeouts.push_back((now + ANSWER_TIMEOUT, id));
     }
@@ -121,19 +124,20 @@ impl Finding {
         peers
     }
 
-    /// Notes which nodes were asked, and which cannot be now. True: these are to be asked later.
+    /// Notes which nodes were asked, and which cannot be now; and whether there are others, which have
+    /// no such sessions as far as is known. True: some are to be asked later.
     pub(super) fn asked(
         &mut self,
         now: Timestamp,
         id: u32,
-        asked: Vec<PeerKey>,
-        silent: Vec<PeerKey>,
+        (asked, silent): (Vec<PeerKey>, Vec<PeerKey>),
+        is_untold: bool,
     ) -> bool {
         if asked.is_empty() {
             self.second.1 = self.second.1.saturating_sub(1); // It cost nobody anything.
         }
         let Some(search) = self.searches.get_mut(&id) else { return false };
-        (search.asked, search.silent) = (asked, silent);
+        (search.asked, search.silent, search.is_untold) = (asked, silent, is_untold);
         if search.asked.is_empty() {
             self.end(now, id);
         }
@@ -217,8 +221,9 @@ impl Finding {
     /// All that could be asked do not have the session: nobody has it, or others are asked later.
     fn end(&mut self, now: Timestamp, id: u32) {
         let Some(search) = self.searches.get(&id) else { return };
-        // With nobody to ask there may be somebody in a moment.
-        let is_early = search.denied.is_empty() && now < search.begun + NEWS;
+        // There may be somebody else to ask in a moment.
+        let may_be_others = search.denied.is_empty() || search.is_untold;
+        let is_early = may_be_others && now < search.begun + NEWS;
         if search.silent.is_empty() && !is_early {
             self.reply(now, id, Ok(None));
         } else {

@@ -192,12 +192,13 @@ impl Core {
         let frame = Frame::WhoHas { id: RequestId(id), hub, sid };
         let peers: Vec<PeerKey> = self.mesh.peers_with_own_sids().collect();
         let peers = self.finding.not_denied(id, peers);
-        let (asked, silent) = peers.into_iter().partition(|peer| {
+        let (asked, silent): (Vec<_>, Vec<_>) = peers.into_iter().partition(|peer| {
             self.mesh.reach(*peer) == Reach::Open
                 && !self.backlog.is_behind(*peer, Lane::Control)
                 && self.mesh.send(now, *peer, Lane::Control, &frame).is_ok()
         });
-        if self.finding.asked(now, id, asked, silent) {
+        let is_untold = self.mesh.members().any(|member| !member.load.own_sids);
+        if self.finding.asked(now, id, (asked, silent), is_untold) {
             self.again_at.get_or_insert(now + AGAIN);
         }
     }

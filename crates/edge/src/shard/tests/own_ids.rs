@@ -7,18 +7,23 @@ use trunkline_trunk::SessionNumber;
 
 use super::app::{App, accept_as};
 use super::cluster::Nodes;
-use crate::cluster::Found;
+use crate::cluster::{Found, Input};
 use crate::reply::Awaited;
 use crate::sid::Sid;
 
 /// Opens a session with this id at a node, and lets the others hear that there are such ids.
 fn open(nodes: &mut Nodes, at: usize, app: &App, id: &str) -> (SessionNumber, Sid) {
+    let opened = open_unheard(nodes, at, app, id);
+    nodes.pass(Duration::from_secs(2));
+    opened
+}
+
+fn open_unheard(nodes: &mut Nodes, at: usize, app: &App, id: &str) -> (SessionNumber, Sid) {
     let world = &mut nodes.all[at].world;
     let mut handshake = world.handshake(TransportKind::Polling);
     let (number, sid) = app.newcomer();
     world.app_says(app, [accept_as(number, id)]);
     assert!(handshake.said().contains(id));
-    nodes.pass(Duration::from_secs(2));
     (number, sid)
 }
 
@@ -40,6 +45,7 @@ fn session(mut found: Awaited<Found>) -> Sid {
 fn ids_that_the_app_made_are_found_on_other_nodes() {
     let mut nodes = Nodes::joined(3);
     let app = nodes.all[0].world.app("a");
+    let other = nodes.all[1].world.app("a");
     let mut early = nodes.find(1, "app-1");
     let mut none: Vec<_> = (0..600).map(|n| nodes.find(1, &format!("none-{n}"))).collect();
     assert_eq!(told(&mut early), "waits", "no node has such ids, and one may have had its first");
@@ -49,7 +55,9 @@ fn ids_that_the_app_made_are_found_on_other_nodes() {
     let sid = open(&mut nodes, 0, &app, "app-1").1;
     let found = session(nodes.find(1, "app-1"));
     assert_eq!((found.node, found.slot), (sid.node, sid.slot));
-    assert_eq!(told(&mut nodes.find(1, "app-2")), "nobody has it");
+    open(&mut nodes, 1, &other, "of-1");
+    assert_eq!(told(&mut nodes.find(2, "app-2")), "nobody has it");
+    nodes.pass(Duration::from_secs(1));
     // Invented ids cost the others at most a hundred questions a second.
     let mut searches: Vec<_> = (0..150).map(|n| nodes.find(2, &format!("no-{n}"))).collect();
     let answered = searches.iter_mut().filter_map(|one| one.try_recv().ok()).count();
@@ -73,6 +81,22 @@ fn an_id_that_the_app_gives_to_another_session_is_found_again() {
     assert_eq!(found(&mut nodes).node, first.node, "what was found is believed for a while");
     assert_eq!(nodes.poll_of(2, first).said(), "refused UnknownSid");
     assert_ne!(found(&mut nodes).node, first.node);
+}
+
+#[test]
+fn the_first_such_session_of_a_node_is_found_although_others_do_not_know_that_it_has_any() {
+    let mut nodes = Nodes::joined(3);
+    let apps: Vec<App> = (0..3).map(|at| nodes.all[at].world.app("a")).collect();
+    open(&mut nodes, 0, &apps[0], "of-0");
+    open_unheard(&mut nodes, 2, &apps[2], "of-2");
+    let mut found = nodes.find(1, "of-2");
+    let mut nobodys = nodes.find(1, "nobody's");
+    assert_eq!(told(&mut found), "waits", "only one node has been asked, and it does not have it");
+    nodes.input(2, Input::OwnIds);
+    nodes.pass(Duration::from_millis(80));
+    assert_eq!(told(&mut found), "it is there");
+    nodes.pass(Duration::from_millis(40));
+    assert_eq!(told(&mut nobodys), "nobody has it");
 }
 
 /// Three nodes; the first has such a session, the second and the third have had one.

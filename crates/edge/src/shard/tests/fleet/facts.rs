@@ -1,5 +1,6 @@
 //! What the meshes of a fleet report, and what follows from it for the requests of clients.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use trunkline_clock::Timestamp;
@@ -31,9 +32,12 @@ impl Witness for Observer {
     fn looked(&mut self, _: Timestamp, _: &Mesh, _: &Relayed) {}
 }
 
-/// What one life of a node knows of the others: times at which links ended.
+/// What one life of a node knows of the others: times at which links ended, and who has ids that the
+/// app made.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
+    /// Since when another life is known to have such ids.
+    own_ids: BTreeMap<u64, Timestamp>,
     /// The end of each link, with the other end's life.
     pub(super) ended: Vec<(Timestamp, u64)>,
 }
@@ -41,6 +45,11 @@ pub(super) struct Facts {
 impl Facts {
     /// Takes notice of what the mesh has reported at this time. Returns words for the trace.
     pub(super) fn learn(&mut self, now: Timestamp, event: &Event) -> &'static str {
+        if let Event::Joined(member) | Event::Changed(member) = event
+            && member.load.own_sids
+        {
+            self.own_ids.entry(member.key.incarnation).or_insert(now);
+        }
         match event {
             Event::LinkEnded { peer, cause } => {
                 assert!(
@@ -65,6 +74,11 @@ impl Facts {
             Event::Stranger(stranger) => panic!("{stranger}"),
             Event::DiffersInHubs(member) => panic!("{member:?}"),
         }
+    }
+
+    /// Whether that life was known at this time to have ids that the app made.
+    pub(super) fn knew_own_ids(&self, incarnation: u64, at: Timestamp) -> bool {
+        self.own_ids.get(&incarnation).is_some_and(|since| *since <= at)
     }
 
     /// Whether the link to that life has ended since then.

@@ -18,6 +18,10 @@ use crate::sid::Sid;
 /// The time for which a request waits for an owner that cannot be reached, less a tick.
 const PATIENCE: Duration = Duration::from_millis(2_950);
 
+/// The time for which a search waits for a node that has not said that it has ids of the app's, less
+/// the interval in which it looks.
+const NEWS: Duration = Duration::from_millis(75);
+
 /// A request's node, its life, and the time of the request.
 pub(super) type From = (usize, u32, Timestamp);
 
@@ -124,9 +128,6 @@ impl Fleet {
             return; // Its app server has ended it, or knows of its end.
         }
         assert_ne!(said, format!("status {UNANSWERED}"), "{sid}: a reply was dropped");
-        if self.is_rough && self.make.own_ids && said == "refused UnknownSid" {
-            return; // A search ends so as well when the node with the session was not asked.
-        }
         assert!(self.is_rough, "{sid}: nobody has ended it, but it says {said}; {from:?}");
         let Some(home) = self.home(&sid) else { return };
         let Some((node, life, since)) = from else { return };
@@ -158,17 +159,21 @@ impl Fleet {
         match said {
             "refused UnknownSid" => {
                 assert_ne!(node, home, "{sid}: its own node does not know it");
-                // It has known the owner since before the request.
+                // It has known the owner since before the request; and, for an id of the app's, knows
+                // before it gives up that the owner has such ids.
+                let told_own_ids = at.facts.knew_own_ids(owner.incarnation, since + NEWS);
                 let member = knows.and_then(|peer| process.core.mesh().member(peer));
-                let is_known = !self.make.own_ids
-                    && member.is_some_and(|member| {
-                        member.presence == Presence::Up && member.since <= since + process.ahead
-                    });
+                let is_known = member.is_some_and(|member| {
+                    member.presence == Presence::Up
+                        && member.since <= since + process.ahead
+                        && (!self.make.own_ids || told_own_ids)
+                });
                 assert!(
                     !is_known,
                     "{sid}: node {node} knows its owner {home}, and not the session"
                 );
             }
+            // A request may join another one's search for an id of the app's.
             "mesh_down" => assert!(
                 self.make.own_ids || since + PATIENCE <= self.now,
                 "{sid}: node {node} gave up at once"
@@ -205,9 +210,6 @@ impl Fleet {
         let Some(server) = player.server else { return };
         let sid = player.sid.clone();
         if !self.servers[server].conns[&sid].is_open || !self.is_alive(node, life) {
-            return;
-        }
-        if self.is_rough && self.make.own_ids && said == "refused UnknownSid" {
             return;
         }
         assert!(self.is_rough, "{sid}: nothing keeps it from its WebSocket, but {said}");

@@ -150,14 +150,6 @@ impl Stage {
             Wish::Post { body, at }
                 if site == Site::Elsewhere && at + process.ahead <= process.world.now =>
             {
-                let (reply, answer) = reply::pair();
-                let post = WholePost { asked, binary: false, body: Bytes::from(body), reply };
-                process.tell(site, Command::Post(Box::new(post)));
-                Self::Posting(answer)
-            }
-            Wish::Post { body, at }
-                if site == Site::Elsewhere && at + process.ahead <= process.world.now =>
-            {
                 // It has come as a whole.
                 let (reply, answer) = reply::pair();
                 let body = Bytes::from(body);
