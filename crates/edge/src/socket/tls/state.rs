@@ -22,14 +22,15 @@ const READ_BYTES_MAX: usize = 64 * 1024;
 /// The most bytes that one read takes from the kernel: a peer whose records carry next to nothing
 /// must not keep it from returning.
 pub(super) const READ_BUDGET_BYTES: usize = 128 * 1024;
-/// The most bytes of an open stream that may wait for the rest of a record, or of a message of the
-/// handshake, which rustls wants to see from its first piece on. A record has 18 KiB at most, and
-/// no such message is long.
+/// The most bytes that may wait for the rest of a record, or of a message of the handshake, which
+/// rustls wants to see from its first piece on. A record has 18 KiB at most, and no such message is
+/// long: a client's first has 4 KiB at most in practice, and a chain of certificates 16 KiB.
 const INCOMING_BYTES_MAX: usize = 32 * 1024;
 /// The bytes that records add to what they carry, at most, in one read.
 const OVERHEAD_BYTES: usize = 512;
-/// The most bytes of a handshake: a `ClientHello` of the largest size, and a chain of certificates.
-const HANDSHAKE_BYTES_MAX: usize = 192 * 1024;
+/// The most bytes of a whole handshake, of which `INCOMING_BYTES_MAX` may wait at once: twice a
+/// long first message with a long chain of certificates.
+const HANDSHAKE_BYTES_MAX: usize = 64 * 1024;
 /// The bytes of a handshake as which a shorter read counts: each read costs, too.
 const HANDSHAKE_READ_BYTES_MIN: usize = 32;
 /// The room for records that carry no data: alerts, key updates.
@@ -231,7 +232,7 @@ impl State {
             }
             let all = kept + received;
             let used = self.process(&mut scratch[..all], sink);
-            if self.open && !self.ended && all - used > INCOMING_BYTES_MAX {
+            if !self.ended && all - used > INCOMING_BYTES_MAX {
                 self.fail(rustls::Error::PeerSentOversizedRecord);
             }
             self.incoming.clear();

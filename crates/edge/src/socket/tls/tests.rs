@@ -51,8 +51,8 @@ impl TimeProvider for Then {
     }
 }
 
-/// A client and the node's end of its stream, after their handshake.
-fn pair() -> (ClientConnection, TcpStream, Tls) {
+/// A client and the node's end of its stream, before their handshake.
+fn strangers() -> (ClientConnection, TcpStream, Tls) {
     let certificate = CertificateDer::from_pem_slice(CERTIFICATE).expect("PEM");
     let key = PrivateKeyDer::from_pem_slice(KEY).expect("PEM");
     let provider = Arc::new(default_provider());
@@ -71,16 +71,22 @@ fn pair() -> (ClientConnection, TcpStream, Tls) {
         .with_no_client_auth();
     client.enable_secret_extraction = true;
     let name = "localhost".try_into().expect("a name");
-    let mut client = ClientConnection::new(Arc::new(client), name).expect("a client");
+    let client = ClientConnection::new(Arc::new(client), name).expect("a client");
 
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     // Accepted streams inherit this from the listener.
     sys::sockopt::set_socket_recv_buffer_size(&listener, 512 * 1024).expect("open");
-    let mut stream = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
+    let stream = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
     let (accepted, _) = listener.accept().expect("somebody waits");
     accepted.set_nonblocking(true).expect("open");
     stream.set_nonblocking(true).expect("open");
     let tls = Tls::new(accepted.into(), Arc::new(server)).expect("a good configuration");
+    (client, stream, tls)
+}
+
+/// A client and the node's end of its stream, after their handshake.
+fn pair() -> (ClientConnection, TcpStream, Tls) {
+    let (mut client, mut stream, tls) = strangers();
     loop {
         while client.wants_write() {
             client.write_tls(&mut stream).expect("room");
@@ -94,6 +100,22 @@ fn pair() -> (ClientConnection, TcpStream, Tls) {
     }
     stream.set_nonblocking(false).expect("open");
     (client, stream, tls)
+}
+
+#[test]
+fn a_first_message_that_does_not_end_is_held_only_so_far() {
+    let (_client, mut stream, tls) = strangers();
+    // A `ClientHello` that claims to be as long as a message may be, in records of 1 KiB.
+    let mut record = vec![22, 3, 1, 4, 0];
+    record.extend([1, 0, 0xff, 0xff]);
+    record.resize(5 + 1024, 0);
+    let ended_after = (1..=64).find(|_| {
+        stream.write_all(&record).expect("room");
+        record[5..9].fill(0);
+        assert!(tls.held_bytes() < 34 * 1024, "{} bytes are kept", tls.held_bytes());
+        tls.shake_hands().is_err()
+    });
+    assert_eq!(ended_after, Some(32), "the headers count, too");
 }
 
 #[test]
