@@ -98,6 +98,12 @@ pub struct Limits {
     pub session_inflated_bytes_per_second: Option<u32>,
     /// Time for which a session may send more than that before it is closed.
     pub session_flood_wait: Duration,
+    /// Packets in the body of one post; `None` is as many as a body of this size could have.
+    pub payload_packets_max: Option<usize>,
+    /// Sockets that one session may have, one for each namespace; `None` is no limit.
+    pub session_namespaces_max: Option<u32>,
+    /// Rooms that the sockets of one session may be in; `None` is no limit.
+    pub session_rooms_max: Option<u32>,
     /// Revocations of clients' tokens that one hub keeps. Further ones are refused.
     pub token_revocations_max: usize,
     /// Sessions closed per second after the app server that held them is gone.
@@ -157,6 +163,9 @@ impl Default for Limits {
             session_bytes_per_second: None,
             session_inflated_bytes_per_second: None,
             session_flood_wait: Duration::from_secs(10),
+            payload_packets_max: None,
+            session_namespaces_max: Some(1_000),
+            session_rooms_max: Some(65_536),
             token_revocations_max: 100_000,
             orphan_close_per_second: 2_000,
             rehome: true,

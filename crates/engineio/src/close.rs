@@ -37,6 +37,8 @@ pub enum CloseReason {
     MemoryFull,
     /// The session was about to move to another node, and could not.
     MoveFailed,
+    /// The session was in as many namespaces as one session may be, and joined another one.
+    NamespacesFull,
     /// The node is shutting down.
     NodeShutdown,
     /// More bytes were unsent than the session's outbox may hold, and the client read too little of
@@ -51,6 +53,8 @@ pub enum CloseReason {
     RecoveryUnproved,
     /// The app server that was to take the session over refused it.
     RehomeRefused,
+    /// The session was in as many rooms as one session may be, and joined another one.
+    RoomsFull,
     /// The app server is shutting down: `io.close()`.
     ServerShuttingDown,
     /// The token of the session's client has ended.
@@ -95,10 +99,12 @@ impl CloseReason {
             | Self::KeyRemoved
             | Self::MemoryFull
             | Self::MoveFailed
+            | Self::NamespacesFull
             | Self::NodeShutdown
             | Self::OutboxFull
             | Self::RecoveryUnproved
             | Self::RehomeRefused
+            | Self::RoomsFull
             | Self::TokenExpired
             | Self::TokenRevoked
             | Self::TransportClose
@@ -129,6 +135,7 @@ impl CloseReason {
             | Self::AppServerLostInDoubt
             | Self::Forced
             | Self::RehomeRefused
+            | Self::RoomsFull
             | Self::ServerShuttingDown
             | Self::TokenRevoked => Blame::AppServer,
             Self::AddressDenied
@@ -139,6 +146,7 @@ impl CloseReason {
             | Self::NodeShutdown
             | Self::RecoveryUnproved => Blame::Node,
             Self::Flooded
+            | Self::NamespacesFull
             | Self::OutboxFull
             | Self::ParseError
             | Self::PingTimeout
@@ -163,12 +171,14 @@ impl CloseReason {
             Self::KeyRemoved => "key_removed",
             Self::MemoryFull => "memory_full",
             Self::MoveFailed => "move_failed",
+            Self::NamespacesFull => "namespaces_full",
             Self::NodeShutdown => "node_shutdown",
             Self::OutboxFull => "outbox_full",
             Self::ParseError => "parse_error",
             Self::PingTimeout => "ping_timeout",
             Self::RecoveryUnproved => "recovery_unproved",
             Self::RehomeRefused => "rehome_refused",
+            Self::RoomsFull => "rooms_full",
             Self::ServerShuttingDown => "server_shutting_down",
             Self::TokenExpired => "token_expired",
             Self::TokenRevoked => "token_revoked",

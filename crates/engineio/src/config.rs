@@ -16,6 +16,9 @@ pub struct Config {
     pub payload_bytes_max: usize,
     /// `maxBufferedChunks`: pieces in which the body of a POST may arrive; the caller enforces it.
     pub payload_chunks_max: usize,
+    /// Packets that one polling payload may have. `None`: as many as Socket.IO could send within
+    /// `payload_bytes_max`.
+    pub payload_packets_max: Option<usize>,
     /// `httpRequestBodyTimeout`: how long the body of a POST may take; the caller enforces it.
     pub payload_timeout: Duration,
     /// Whether `transports` has `polling`.
@@ -39,6 +42,7 @@ impl Default for Config {
             upgrade_timeout: Duration::from_millis(10_000),
             payload_bytes_max: 1_000_000,
             payload_chunks_max: 10_000,
+            payload_packets_max: None,
             payload_timeout: Duration::from_millis(30_000),
             polling: true,
             websocket: true,

@@ -150,6 +150,14 @@ impl Switchboard {
         }
     }
 
+    /// The number of sockets of `session`, and the number of rooms in which they are, without those
+    /// named by their ids; O(sockets).
+    pub fn counts_of(&self, session: SessionKey) -> (usize, usize) {
+        self.sockets.of_session(session.0).fold((0, 0), |(count, rooms), (_, socket)| {
+            (count + 1, rooms + socket.memberships.len())
+        })
+    }
+
     /// How much the switchboard holds now; O(1).
     pub fn counts(&self) -> Counts {
         Counts {

@@ -133,11 +133,7 @@ impl Hub {
         let cause = reason.slug();
         tracing::debug!(hub = %self.name, cause, waiting_bytes, "session closed");
         if let Some(closed) = self.sessions_dropped.note(cause, Instant::now()) {
-            let why = if reason == CloseReason::MemoryFull {
-                "the node uses as much memory as it may, and much waited for these clients"
-            } else {
-                "more than outbox_bytes_max waited for these clients, and they took too little of it"
-            };
+            let why = dropped_because(reason);
             tracing::warn!(hub = %self.name, closed, cause, "sessions closed: {why}");
         }
     }
@@ -170,5 +166,18 @@ pub(crate) struct TrunkPermit {
 impl Drop for TrunkPermit {
     fn drop(&mut self) {
         self.hub.trunks_open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Why the node has closed sessions, for its log.
+fn dropped_because(reason: CloseReason) -> &'static str {
+    if reason == CloseReason::MemoryFull {
+        "the node uses as much memory as it may, and much waited for these clients"
+    } else if reason == CloseReason::NamespacesFull {
+        "they were in session_namespaces_max namespaces, and connected to another one"
+    } else if reason == CloseReason::RoomsFull {
+        "they were in session_rooms_max rooms, and the app let them join another one"
+    } else {
+        "more than outbox_bytes_max waited for these clients, and they took too little of it"
     }
 }

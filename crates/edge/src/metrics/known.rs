@@ -174,7 +174,7 @@ const SESSIONS_SLOWED: &[&str] = &[
     "hub_bytes_per_second",
 ];
 
-const CLOSE_REASONS: [CloseReason; 22] = [
+const CLOSE_REASONS: [CloseReason; 24] = [
     CloseReason::AddressDenied,
     CloseReason::AppServerLost,
     CloseReason::AppServerLostInDoubt,
@@ -184,12 +184,14 @@ const CLOSE_REASONS: [CloseReason; 22] = [
     CloseReason::KeyRemoved,
     CloseReason::MemoryFull,
     CloseReason::MoveFailed,
+    CloseReason::NamespacesFull,
     CloseReason::NodeShutdown,
     CloseReason::OutboxFull,
     CloseReason::ParseError,
     CloseReason::PingTimeout,
     CloseReason::RecoveryUnproved,
     CloseReason::RehomeRefused,
+    CloseReason::RoomsFull,
     CloseReason::ServerShuttingDown,
     CloseReason::TokenExpired,
     CloseReason::TokenRevoked,

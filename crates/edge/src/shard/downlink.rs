@@ -181,10 +181,8 @@ impl Shard {
                 }
             }
             Frame::Join { nsp, rooms, .. } => {
-                if let Some((hub, key)) = self.socket_on(trunk, index, nsp) {
-                    for room in &rooms {
-                        self.boards[hub].join(SessionKey(index), key, room);
-                    }
+                if let Some(place) = self.socket_on(trunk, index, nsp) {
+                    self.join(index, place, &rooms);
                 }
             }
             Frame::Leave { nsp, rooms, .. } => {
@@ -258,9 +256,12 @@ impl Shard {
         beside: bool,
     ) {
         let Some(server) = self.trunks.get(&trunk).map(|one| one.trunk.server) else { return };
+        if !self.is_open(index) {
+            return;
+        }
+        let (session, rooms_at_once) = (SessionKey(index), self.rooms_at_once());
         let board = &mut self.boards[hub];
-        let session = SessionKey(index);
-        let rooms = rooms.iter().map(Str::as_str);
+        let rooms = rooms.iter().map(Str::as_str).take(rooms_at_once);
         let attached = if beside {
             board.attach_beside(session, server, key, socket, rooms)
         } else {
@@ -271,6 +272,7 @@ impl Shard {
         {
             tracing::warn!(trunk, times, %error, "a socket was not attached; broadcasts will not reach it");
         }
+        self.check_membership(index, hub);
     }
 
     fn send(&mut self, index: u32, message: &Rc<Outgoing>, flags: SendFlags) {

@@ -359,7 +359,11 @@ fn is_told_in_words(reason: CloseReason) -> bool {
     reason.is_revoked()
         || matches!(
             reason,
-            CloseReason::Flooded | CloseReason::MemoryFull | CloseReason::OutboxFull
+            CloseReason::Flooded
+                | CloseReason::MemoryFull
+                | CloseReason::NamespacesFull
+                | CloseReason::OutboxFull
+                | CloseReason::RoomsFull
         )
 }
 
@@ -422,8 +426,10 @@ pub(super) fn wire_reason(reason: CloseReason, in_one_payload: bool) -> WireReas
         | CloseReason::HubRemoved
         | CloseReason::KeyRemoved
         | CloseReason::MoveFailed
+        | CloseReason::NamespacesFull
         | CloseReason::NodeShutdown
         | CloseReason::RecoveryUnproved
+        | CloseReason::RoomsFull
         | CloseReason::TokenExpired
         | CloseReason::TokenRevoked
         | CloseReason::UserSessionsFull => WireReason::NodeShutdown,

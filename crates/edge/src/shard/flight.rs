@@ -116,10 +116,12 @@ fn has_last_words(reason: CloseReason) -> bool {
         | CloseReason::Forced
         | CloseReason::HubRemoved
         | CloseReason::KeyRemoved
-        | CloseReason::NodeShutdown
         | CloseReason::MoveFailed
+        | CloseReason::NamespacesFull
+        | CloseReason::NodeShutdown
         | CloseReason::RecoveryUnproved
         | CloseReason::RehomeRefused
+        | CloseReason::RoomsFull
         | CloseReason::ServerShuttingDown
         | CloseReason::TokenExpired
         | CloseReason::TokenRevoked

@@ -189,6 +189,7 @@ impl Shard {
         let Slowed { key, ends } = slowed;
         self.env.metrics.sessions_slowed.get_or_create(&Cause { cause: key }).inc();
         if ends {
+            let address = slot.guest.as_ref().map(|guest| tracing::field::display(guest.ip()));
             let hub = self.env.directory.hub(usize::from(slot.hub)).map(|hub| &*hub.name);
             let server = self.trunks.get(&slot.trunk).map(|known| &*known.trunk.server_id);
             if let Some(times) = self.env.directory.note("session_flooded") {
@@ -196,6 +197,7 @@ impl Shard {
                 tracing::warn!(
                     hub,
                     server,
+                    address,
                     session = number,
                     key,
                     times,

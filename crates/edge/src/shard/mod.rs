@@ -31,6 +31,7 @@ mod leaving;
 mod local;
 mod loss;
 mod marks;
+mod membership;
 mod meters;
 mod moving;
 mod newcomers;

@@ -60,6 +60,7 @@ pub(super) fn engine_config(settings: &EngineSettings, limits: &Limits) -> Engin
         upgrade_timeout: settings.upgrade_timeout,
         payload_bytes_max: settings.max_http_buffer_bytes as usize,
         payload_chunks_max: settings.max_buffered_chunks as usize,
+        payload_packets_max: limits.payload_packets_max,
         payload_timeout: settings.http_request_body_timeout.min(limits.body_timeout),
         polling: settings.transports.polling,
         websocket: settings.transports.websocket,

@@ -86,7 +86,9 @@ impl Post {
     }
 
     fn new(rest: Rest, config: &Config) -> Self {
-        let packets_left = PACKETS_MAX.max(config.payload_bytes_max / BYTES_PER_PACKET);
+        let packets_left = config
+            .payload_packets_max
+            .unwrap_or_else(|| PACKETS_MAX.max(config.payload_bytes_max / BYTES_PER_PACKET));
         Self { rest, packets_left, idle: Idle::default() }
     }
 }

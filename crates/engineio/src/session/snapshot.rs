@@ -291,6 +291,8 @@ const fn number_of(reason: CloseReason) -> u8 {
         CloseReason::TokenExpired => 19,
         CloseReason::TokenRevoked => 20,
         CloseReason::UserSessionsFull => 21,
+        CloseReason::NamespacesFull => 22,
+        CloseReason::RoomsFull => 23,
     }
 }
 
@@ -318,6 +320,8 @@ const fn reason_of(number: u8) -> Result<CloseReason, BadSnapshot> {
         19 => CloseReason::TokenExpired,
         20 => CloseReason::TokenRevoked,
         21 => CloseReason::UserSessionsFull,
+        22 => CloseReason::NamespacesFull,
+        23 => CloseReason::RoomsFull,
         _ => return Err(BadSnapshot::Undefined),
     })
 }

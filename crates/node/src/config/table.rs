@@ -451,6 +451,17 @@ key_table! {
         /// Time for which a session may keep sending more than that before it is closed, with cause
         /// `flooded`.
         session_flood_wait: span(0, 3_600);
+        /// The most packets in the body of one post of a polling client. A post with more is answered
+        /// 413 and ends its session. "auto" is 131,072, or one for each 8 bytes of the app's
+        /// `maxHttpBufferSize` if that is more.
+        payload_packets_max: Unless("auto", Count::<usize>::between(1, 100_000_000));
+        /// The most namespaces that one session may be connected to at once. A session that connects
+        /// to another one is closed, with cause `namespaces_full`.
+        session_namespaces_max: Unless("off", Count::<u32>::between(1, 100_000_000));
+        /// The most rooms that one session may be in, over all of its namespaces and without those
+        /// that Socket.IO names by a socket's id. A session that joins another one is closed, with
+        /// cause `rooms_full`.
+        session_rooms_max: Unless("off", Count::<u32>::between(1, 100_000_000));
         /// The most revocations of clients' tokens that a hub keeps. Further ones are refused.
         token_revocations_max: Count::<usize>::between(0, 10_000_000);
         /// Sessions closed per second after the app server that held them is gone.

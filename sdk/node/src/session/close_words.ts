@@ -26,21 +26,32 @@ export function causeOf(reason: number, slug: string): CloseDetails | undefined 
   const cause = slug !== "" && slug in CAUSES ? slug : isOutbox ? "outbox_full" : "node_shutdown";
   return {
     description: CAUSES[cause] ?? cause,
-    context: { cause, blame: OF_CLIENT.has(cause) ? "client" : cause === "token_revoked" ? "app_server" : "node" },
+    context: { cause, blame: BLAMES[cause] ?? "node" },
   };
 }
 
-/** Causes on the client's side. */
-const OF_CLIENT: ReadonlySet<string> = new Set(["outbox_full", "token_expired", "user_sessions_full"]);
+type Blame = "app_server" | "client" | "node";
+
+/** Causes on another side than the node's. */
+const BLAMES: Readonly<Record<string, Blame>> = {
+  namespaces_full: "client",
+  outbox_full: "client",
+  rooms_full: "app_server",
+  token_expired: "client",
+  token_revoked: "app_server",
+  user_sessions_full: "client",
+};
 
 interface CloseDetails {
   readonly description: string;
-  readonly context: { readonly cause: string; readonly blame: "client" | "node" | "app_server" };
+  readonly context: { readonly cause: string; readonly blame: Blame };
 }
 
 const CAUSES: Readonly<Record<string, string>> = {
   outbox_full: "more waited for the client than the node holds for one that does not take it",
   memory_full: "the node used as much memory as it may, and much waited for the client",
+  namespaces_full: "the client was in as many namespaces as the node allows one session (session_namespaces_max)",
+  rooms_full: "the client was in as many rooms as the node allows one session (session_rooms_max)",
   node_shutdown: "the node is shutting down",
   address_denied: "the operator of the node has denied the client's address",
   hub_removed: "the hub was removed from the node's configuration",

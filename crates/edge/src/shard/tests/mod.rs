@@ -46,6 +46,8 @@ mod hub_limits;
 #[cfg(test)]
 mod inflating;
 #[cfg(test)]
+mod membership;
+#[cfg(test)]
 mod meters;
 #[cfg(test)]
 mod moves;
