@@ -53,7 +53,7 @@ async function run(target) {
       next();
     });
   }, work);
-  const staying = new Worker("attacks_crowd.mjs", port, PATH, values.staying, 1);
+  const staying = new Worker("attacks/crowd.mjs", port, PATH, values.staying, 1);
   const each = Math.ceil(Number(values.clients) / Number(values.workers));
   const workers = Array.from(
     { length: Number(values.workers) },

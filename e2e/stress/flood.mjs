@@ -38,7 +38,7 @@ async function start(target) {
 async function run(target, count) {
   const { port, app, stop } = await start(target);
   const path = "/socket.io/";
-  const crowd = new Worker("attacks_crowd.mjs", port, path, values.clients, 1);
+  const crowd = new Worker("attacks/crowd.mjs", port, path, values.clients, 1);
   const flood = new Worker("flood_client.mjs", port, path, count, values.polling ? "polling" : "websocket");
   try {
     await crowd.hears("ready", 60_000);

@@ -1,6 +1,6 @@
 // Thousands of well-behaved clients in one process: each echoes at its own pace, and notes how long it took.
-import { EngineSocket, socketUrl } from "../../testing/engine.mjs";
-import { until } from "../../testing/wait.mjs";
+import { EngineSocket, socketUrl } from "../../../testing/engine.mjs";
+import { until } from "../../../testing/wait.mjs";
 
 const [port, path, count, rate] = [
   Number(process.argv[2]),

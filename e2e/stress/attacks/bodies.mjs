@@ -1,53 +1,14 @@
-// The attacks themselves, each with an end: `run` gets a port and a deadline. Started by `attacks.mjs` as a process of
-import { EngineSocket, engineUrl, PollingSession, SEPARATOR, socketUrl } from "../../testing/engine.mjs";
-import { compressedFrame, encodeFrame, OPCODE, textFrame } from "../../testing/frames.mjs";
-import { requestText } from "../../testing/http.mjs";
-import { RawStream } from "../../testing/stream.mjs";
-import { upgradeHead } from "../../testing/websocket.mjs";
-// its own.
+// Answers and messages that are large, many, or more than they seem.
+import { engineUrl, SEPARATOR } from "../../../testing/engine.mjs";
+import { compressedFrame, encodeFrame, OPCODE, textFrame } from "../../../testing/frames.mjs";
+import { requestText } from "../../../testing/http.mjs";
+import { RawStream } from "../../../testing/stream.mjs";
+import { upgradeHead } from "../../../testing/websocket.mjs";
+import { each, over, pause, posted, pour, session, websockets } from "./tools.mjs";
 
 const OFFER = { "sec-websocket-extensions": "permessage-deflate; client_no_context_takeover" };
 const MB = 1_000_000;
 const discard = () => {};
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
-const over = (until) => Date.now() >= until;
-const each = (count, make) => Promise.all(Array.from({ length: count }, (_, number) => make(number)));
-
-/** A POST over a stream of its own; its answer, or undefined when none came in time. */
-async function posted(port, sid, body, until) {
-  const headers = { connection: "close", "content-type": "text/plain" };
-  const raw = new RawStream(port).write(requestText("POST", engineUrl({ sid }), { headers, body }));
-  await Promise.race([raw.end, pause(Math.max(0, until - Date.now()))]);
-  raw.destroy();
-  return raw.status;
-}
-
-/** A polling session with its socket that has read everything so far. */
-async function session(port) {
-  const polling = await PollingSession.open(port, { join: true });
-  await polling.get();
-  return polling.sid;
-}
-
-/** Writes as fast as the stream accepts, until it ends or the time is over. */
-async function pour(socket, chunk, until) {
-  let ended = false;
-  socket.once("close", () => (ended = true));
-  while (!over(until) && !ended) {
-    if (socket.write(chunk)) await pause(0);
-    else
-      await Promise.race([new Promise((done) => socket.once("drain", done)), pause(Math.max(0, until - Date.now()))]);
-  }
-}
-
-async function websockets(port, count, headers) {
-  return each(count, async () => {
-    const client = new EngineSocket(port, socketUrl(), { headers });
-    await client.opened();
-    client.text("40");
-    return client;
-  });
-}
 
 /** Asks for much and, unless `reads`, does not read it. A client that is cut off connects again. */
 async function asks(port, bytes, kind, { count, reads, until }) {
@@ -73,10 +34,11 @@ async function asks(port, bytes, kind, { count, reads, until }) {
   return `${asked} answers asked for`;
 }
 
-export const ATTACKS = {
+export const BODIES = {
   "answers-unread": {
     what: "300 polling clients ask for 5 MB each and never read it; the ceiling of memory is 512 MiB",
     args: () => ["--memory-bytes-max", "512MiB"],
+    named: /memory_full|streams_refused.*session_ended|sessions_closed/,
     run: (port, until) => asks(port, 5 * MB, "plain", { count: 300, reads: false, until }),
   },
   "payload-flood": {
@@ -98,6 +60,7 @@ export const ATTACKS = {
   logs: {
     what: "refused tunnels and trunks, as many as fit, while nobody reads the node's log",
     unreadLog: true,
+    named: /trunks_refused|calls_unauthorized|tunnels_refused/,
     run: async (port, until) => {
       const lines = [
         upgradeHead("/server/tunnel?hub=default"),
@@ -120,6 +83,7 @@ export const ATTACKS = {
     what: "strangers who ask for a trunk without a token hold every stream that they can get",
     // Streams for the clients and what runs next to them, and about 1,700 for attackers.
     args: (clients) => ["--streams-max", String(clients + 1_750), "--header-timeout", "10s"],
+    named: /streams_refused/,
     run: async (port, until) => {
       const request = requestText("GET", "/trunk/v1");
       let asked = 0;
@@ -152,7 +116,7 @@ export const ATTACKS = {
           .fill([compressedFrame(`3${"p".repeat(990_000)}`), compressedFrame(`6${"n".repeat(990_000)}`)])
           .flat(),
       );
-      const clients = await websockets(port, 50, OFFER);
+      const clients = await websockets(port, 50, { headers: OFFER });
       await each(50, (number) => pour(clients[number].socket, chunk, until));
       return "";
     },
@@ -193,13 +157,3 @@ export const ATTACKS = {
     },
   },
 };
-
-if (process.send && ATTACKS[process.argv[2]]) {
-  const [name, port, seconds] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
-  process.on("disconnect", () => process.exit());
-  process.on("message", async () => {
-    const note = await ATTACKS[name].run(port, Date.now() + seconds * 1_000);
-    process.send({ kind: "done" });
-    process.send({ kind: "note", note });
-  });
-}
