@@ -144,7 +144,10 @@ inWorld("a storm of handshakes", { servers: [], args, trunklineOnly: true }, (ch
     const done = ["full", "resumed"].map((outcome) =>
       metrics.get(`trunkline_edge_tls_handshakes_total{outcome="${outcome}"}`),
     );
-    assert.ok(done[0] + done[1] >= STORM / 3 + clients.length, `${done}`);
-    assert.ok(metrics.get('trunkline_edge_streams_refused_total{cause="tls_left"}') >= STORM / 3);
+    const left = metrics.get('trunkline_edge_streams_refused_total{cause="tls_left"}');
+    // Whoever goes right after its own last word may have left, or not.
+    assert.ok(done[0] + done[1] >= clients.length, `${done}`);
+    assert.ok(left >= STORM / 3, `${left}`);
+    assert.ok(done[0] + done[1] + left >= STORM / 2, `${done}, ${left}`);
   });
 });
