@@ -198,7 +198,17 @@ async function call(machine: Machine | undefined, name: string, args: object): P
   clearTimeout(timer);
   if (called === undefined)
     throw new TokenError("no_answer", "the node did not answer; whether it did it is not known");
-  const answer = JSON.parse(called.answer) as Record<string, unknown>;
+  const answer = read(called.answer);
   if (called.done === 1) return answer;
   throw new TokenError(String(answer["error"]), String(answer["message"]));
+}
+
+function read(answer: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(answer);
+    if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
+  } catch {
+    // Said below.
+  }
+  throw new TokenError("bad_answer", "the node's answer cannot be read; are node and app server of one version?");
 }
