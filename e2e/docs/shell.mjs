@@ -221,7 +221,7 @@ function npx() {
 }
 
 /** The admin port's paths; the tests of that port check that they answer. */
-const PATHS = ["/api/v1/status", "/api/v1/cluster", "/metrics", "/livez", "/readyz"];
+const PATHS = ["/api/v1/status", "/api/v1/cluster", "/api/v1/talkers", "/metrics", "/livez", "/readyz"];
 function curl(words) {
   const url = new URL(words.find((word) => word.startsWith("http")));
   return url.port === "8081" && !PATHS.includes(url.pathname) ? [`no path ${url.pathname}`] : [];

@@ -5,6 +5,7 @@
 //!   the configuration or from a file with a million of them.
 //! * [`Guests`]: a bounded table of addresses with their streams, sessions, handshakes and failed
 //!   requests.
+//! * [`Talkers`]: who sends most, in bounded memory.
 //! * [`Pace`]: how many newcomers may wait for one app server at once.
 //! * [`Origins`]: the web pages that may connect.
 //! * [`proxy_header`] and [`forwarded`]: the client that a trusted proxy names.
@@ -22,6 +23,7 @@ mod origins;
 mod pace;
 pub mod proxy_header;
 mod rate;
+mod talkers;
 
 pub use trunkline_clock::Timestamp;
 
@@ -31,3 +33,4 @@ pub use lists::{LINE_MISTAKES_MAX, LineMistake, Prefix, PrefixError, Prefixes};
 pub use origins::{OriginError, OriginPattern, Origins};
 pub use pace::{Pace, WAIT as PACE_WAIT};
 pub use rate::{Bucket, Rate};
+pub use talkers::{Count as TalkerCount, Talkers};

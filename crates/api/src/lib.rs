@@ -27,6 +27,20 @@ use serde::Serialize;
 /// Resolves to the causes for which the process should be restarted.
 pub type Liveness = Pin<Box<dyn Future<Output = Vec<Cause>> + Send>>;
 
+/// Resolves to a JSON document, when what was asked has been found out.
+pub type Asked = Pin<Box<dyn Future<Output = Result<Vec<u8>, Refused>> + Send>>;
+
+/// Why a question has no answer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refused {
+    /// The HTTP status.
+    pub status: u16,
+    /// Lower case with underscores; never changes its meaning.
+    pub error: &'static str,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
 /// What the admin port shows. Every method is called on the admin thread and must not block.
 pub trait Source: Send + Sync + 'static {
     /// The threads that serve clients and no longer respond. Takes as long as it takes to be sure.
@@ -40,6 +54,9 @@ pub trait Source: Send + Sync + 'static {
 
     /// The answer to `GET /api/v1/cluster`: a JSON document; `None` for a node that is alone.
     fn cluster_json(&self) -> Option<Result<Vec<u8>, serde_json::Error>>;
+
+    /// The answer to `GET /api/v1/talkers` with this query. It may take a minute.
+    fn talkers(&self, query: &str) -> Asked;
 
     /// Writes all metrics as OpenMetrics text.
     fn write_metrics(&self, out: &mut String) -> fmt::Result;

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::exposition::{Format, to_text};
 use crate::respond::{self, Body};
-use crate::{Cause, Source};
+use crate::{Cause, Refused, Source};
 
 /// One path. The index, the answer to an unknown path and the dispatch all use this table.
 struct Route {
@@ -22,6 +22,8 @@ enum Handler {
     Now(fn(&dyn Source, &HeaderMap) -> Response<Body>),
     /// The answer needs a response from the threads that serve clients.
     Alive,
+    /// The answer takes as long as is counted.
+    Talkers,
 }
 
 const ROUTES: &[Route] = &[
@@ -51,6 +53,11 @@ const ROUTES: &[Route] = &[
         about: "the nodes of the cluster, as this node sees them (JSON)",
         answer: Handler::Now(cluster),
     },
+    Route {
+        path: "/api/v1/talkers",
+        about: "who sends most: ?by=bytes|messages|handshakes|failures&for=10s&hub=NAME&rows=20 (JSON)",
+        answer: Handler::Talkers,
+    },
 ];
 
 /// Answers one request. Bodies of requests are never read.
@@ -69,7 +76,24 @@ pub(crate) async fn answer<B>(request: &Request<B>, source: &dyn Source) -> Resp
     match route.answer {
         Handler::Now(answer) => answer(source, request.headers()),
         Handler::Alive => live(&source.liveness().await),
+        Handler::Talkers => talkers(source.talkers(request.uri().query().unwrap_or("")).await),
     }
+}
+
+fn talkers(answer: Result<Vec<u8>, Refused>) -> Response<Body> {
+    match answer {
+        Ok(body) => respond::json_bytes(StatusCode::OK, body),
+        Err(Refused { status, error, message }) => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            respond::json(status, &QuestionRefused { error, message })
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct QuestionRefused {
+    error: &'static str,
+    message: String,
 }
 
 #[derive(Serialize)]
@@ -227,6 +251,12 @@ mod tests {
             self.cluster.map(|json| Ok(json.to_vec()))
         }
 
+        fn talkers(&self, query: &str) -> crate::Asked {
+            let refused = Refused { status: 429, error: "busy", message: query.into() };
+            let answer = if query == "by=bytes" { Ok(b"{}".to_vec()) } else { Err(refused) };
+            Box::pin(core::future::ready(answer))
+        }
+
         fn write_metrics(&self, out: &mut String) -> fmt::Result {
             out.push_str("# EOF\n");
             if self.metrics_fail { Err(fmt::Error) } else { Ok(()) }
@@ -311,7 +341,7 @@ mod tests {
                 "application/json",
                 concat!(
                     r#"{"error":"path_unknown","message":"this is the admin port; clients and app servers use the public port","#,
-                    r#""paths":["/","/livez","/readyz","/metrics","/api/v1/status","/api/v1/cluster"]}"#
+                    r#""paths":["/","/livez","/readyz","/metrics","/api/v1/status","/api/v1/cluster","/api/v1/talkers"]}"#
                 ),
             ),
         ];
@@ -358,6 +388,15 @@ mod tests {
             body,
             r#"{"ready":false,"causes":[{"code":"draining","message":"why"}],"notes":[]}"#
         );
+    }
+
+    #[test]
+    fn a_question_gets_its_answer_or_the_reason_why_there_is_none() {
+        let ask = |path| call(Method::GET, path, &Fake::default());
+        let (status, _, body) = ask("/api/v1/talkers?by=bytes");
+        assert_eq!((status.as_u16(), &*body), (200, "{}"));
+        let (status, _, body) = ask("/api/v1/talkers?x");
+        assert_eq!((status.as_u16(), &*body), (429, r#"{"error":"busy","message":"x"}"#));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
-use trunkline_api::{Admin, AdminPort, Config, Liveness, Readiness, Source};
+use trunkline_api::{Admin, AdminPort, Asked, Config, Liveness, Readiness, Source};
 
 struct Fake;
 
@@ -26,6 +26,10 @@ impl Source for Fake {
 
     fn cluster_json(&self) -> Option<Result<Vec<u8>, serde_json::Error>> {
         None
+    }
+
+    fn talkers(&self, _: &str) -> Asked {
+        Box::pin(core::future::ready(Ok(b"{}".to_vec())))
     }
 
     fn write_metrics(&self, out: &mut String) -> fmt::Result {

@@ -30,6 +30,7 @@ pub(crate) fn root() -> Command {
             bench_worker(),
             config(),
             reload(),
+            talkers(),
             key(),
             version(),
         ])
@@ -41,6 +42,7 @@ Examples:
   TRUNKLINE_KEY=$(trunkline key) trunkline serve --listen 0.0.0.0:8080
   trunkline config print                       every key, its value and where it was set
   trunkline reload --config trunkline.toml     has the node take over the changed file, and says what became of it
+  trunkline talkers --by messages              who sends most to the running node
   trunkline bench echo --url http://127.0.0.1:3000   load any Socket.IO server, and measure it
 
 Exit codes:
@@ -126,6 +128,37 @@ fn reload() -> Command {
              1  it has mistakes, and nothing has changed; or the node cannot be found or asked",
         )
         .args(flags())
+}
+
+fn talkers() -> Command {
+    let own = |name, value, help| Arg::new(name).long(name).value_name(value).help(help);
+    let finds = flags().filter(|flag| ["config", "admin"].contains(&flag.get_id().as_str()));
+    Command::new("talkers")
+        .about("Asks the running node who sends most")
+        .long_about(
+            "Has the node count for a while which addresses and which sessions send most, and prints the lists. The \
+             node is found by the admin port of its configuration. It counts only while it is asked, for one question \
+             at a time. A session has the number that the log names, too; it is no session id.",
+        )
+        .after_help(
+            "Examples:\n  \
+             trunkline talkers\n  \
+             trunkline talkers --by failures --for 30s\n  \
+             trunkline talkers --by messages --hub chat --json",
+        )
+        .args(finds)
+        .args([
+            own("by", "WHAT", "bytes, messages, handshakes or failures [default: bytes]"),
+            own("for", "TIME", "How long to count, at most 60s [default: 10s]"),
+            own("of-hub", "NAME", "Only sessions of this hub").long("hub"),
+            own("rows", "N", "The rows of each list, at most 200 [default: 20]"),
+        ])
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .action(clap::ArgAction::SetTrue)
+                .help("Prints the node's answer as it is"),
+        )
 }
 
 fn key() -> Command {

@@ -70,6 +70,7 @@ fn command(matches: &ArgMatches) -> Result<(), Failure> {
             Some(("print", flags)) => say(&load(Mode::Inspect, flags)?.print()),
             _ => say(&config::reference()),
         },
+        Some(("talkers", flags)) => talkers(flags),
         Some(("key", _)) => {
             say(&format!("{}\n", trunkline_node::new_key().map_err(RunError::from)?))
         }
@@ -136,6 +137,28 @@ fn reload(flags: &ArgMatches) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Asks the node who sends most. Says how far it is, if somebody watches.
+fn talkers(flags: &ArgMatches) -> Result<(), Failure> {
+    let config = load(Mode::Inspect, flags)?;
+    let words = [("by", "by"), ("for", "for"), ("of-hub", "hub"), ("rows", "rows")];
+    let given = words
+        .iter()
+        .filter_map(|(flag, key)| Some(format!("{key}={}", flags.get_one::<String>(flag)?)));
+    let query = given.collect::<Vec<_>>().join("&");
+    let watched = io::stderr().is_terminal();
+    let progress = |passed: u64, all: u64| {
+        if watched {
+            // Nothing depends on it.
+            let _ = write!(io::stderr(), "\rcounting: {passed} of {all} s ");
+        }
+    };
+    let text = trunkline_node::ask_for_talkers(&config, &query, flags.get_flag("json"), progress);
+    if watched {
+        let _ = writeln!(io::stderr());
+    }
+    say(&text.map_err(|error| Failure::Other(error.into()))?)
+}
+
 fn check(flags: &ArgMatches) -> Result<(), Failure> {
     let config = load(Mode::Serve, flags)?;
     let file = match &config.file {
@@ -152,7 +175,11 @@ fn check(flags: &ArgMatches) -> Result<(), Failure> {
 }
 
 fn load(mode: Mode, flags: &ArgMatches) -> Result<Config, Failure> {
-    let given = |name| Some((name, flags.get_one::<std::ffi::OsString>(name)?.clone()));
+    // Some commands have only the keys that they need.
+    let given = |name| {
+        let value = flags.try_get_one::<std::ffi::OsString>(name).ok()??;
+        Some((name, value.clone()))
+    };
     let inputs = Inputs {
         file: flags.get_one::<PathBuf>("config").cloned(),
         flags: config::keys().iter().filter_map(|key| given(key.name)).collect(),

@@ -12,7 +12,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 use serde::Serialize;
-use trunkline_api::{Cause, Liveness, ProcessCollector, Readiness, Source};
+use trunkline_api::{Asked, Cause, Liveness, ProcessCollector, Readiness, Source};
 use trunkline_edge::{Full, MemoryCeiling as Ceiling};
 
 use crate::cluster::Cluster;
@@ -241,6 +241,10 @@ impl Source for View {
 
     fn cluster_json(&self) -> Option<Result<Vec<u8>, serde_json::Error>> {
         self.cluster.as_ref().map(Cluster::json)
+    }
+
+    fn talkers(&self, query: &str) -> Asked {
+        crate::talkers::answer(&self.edge, query)
     }
 
     fn write_metrics(&self, out: &mut String) -> fmt::Result {

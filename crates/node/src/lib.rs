@@ -23,9 +23,11 @@ mod reload;
 mod resolve;
 mod run;
 mod signals;
+mod talkers;
 mod tls;
 
 pub use ready_file::ReadyFileError;
 pub use reload::{AskError, Asked, Outcome, Report, ask as ask_to_reload};
 pub use resolve::new_key;
 pub use run::{RunError, Started, run};
+pub use talkers::{TalkersError, ask as ask_for_talkers};

@@ -7,6 +7,7 @@
 mod guest;
 mod refused;
 mod rules;
+mod talkers;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,6 +24,8 @@ pub(crate) use self::guest::Guest;
 pub(crate) use self::refused::Refused;
 pub(crate) use self::rules::Rules;
 pub use self::rules::{AddressRules, ForwardedHeader};
+pub use self::talkers::TalkersBy;
+pub(crate) use self::talkers::{Talker, TalkersWatch};
 use crate::limits::Limits;
 
 /// The tables: several, so that shards seldom wait for one another.
@@ -48,6 +51,8 @@ pub(crate) struct Gate {
     answers: Mutex<Bucket>,
     /// Set once the log has named an address that looks like a proxy.
     hinted: AtomicBool,
+    /// Who sends most, while somebody asks.
+    pub(crate) talkers: Arc<TalkersWatch>,
 }
 
 impl Gate {
@@ -60,6 +65,7 @@ impl Gate {
             pace: LogPace::default(),
             answers: Mutex::default(),
             hinted: AtomicBool::new(false),
+            talkers: Arc::new(TalkersWatch::new()),
         }
     }
 
@@ -121,6 +127,7 @@ impl Gate {
         rules: &Rules,
         ip: IpAddr,
     ) -> Result<Option<Guest>, Refused> {
+        self.talkers.address(TalkersBy::Handshakes, ip);
         let Some(address) = rules.counted(ip) else { return Ok(None) };
         let now = self.now();
         let mut table = self.table(address);
@@ -150,6 +157,7 @@ impl Gate {
 
     /// Counts a request that failed by the client's own fault. The error: a cheap answer is due.
     pub(crate) fn fail(&self, rules: &Rules, ip: IpAddr) -> Result<(), Refused> {
+        self.talkers.address(TalkersBy::Failures, ip);
         let Some(address) = rules.counted(ip) else { return Ok(()) };
         let failed = self.table(address).fail(address, &rules.limits, self.now());
         match failed {

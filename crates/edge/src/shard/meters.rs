@@ -14,6 +14,7 @@ use trunkline_engineio::CloseReason;
 
 use super::Shard;
 use super::command::Command;
+use crate::gate::{Guest, Talker};
 use crate::limits::Limits;
 use crate::metrics::Cause;
 
@@ -176,6 +177,9 @@ impl Shard {
     /// Charges a session for what was read from its client. Slows it down, or closes it, when that
     /// is more than it may send.
     pub(super) fn charge(&mut self, index: u32, heard: Heard) {
+        if self.env.gate.talkers.is_asked() {
+            self.note_talker(index, heard);
+        }
         self.charge_hub(index, heard);
         if !self.env.limits.meters_sessions() {
             return;
@@ -207,6 +211,15 @@ impl Shard {
             self.drop_client(index, CloseReason::Flooded);
             self.mark_dirty(index);
         }
+    }
+
+    /// Counts what a session has sent, for the operator who asks who sends most.
+    fn note_talker(&mut self, index: u32, heard: Heard) {
+        let Some(slot) = self.slots.get(index) else { return };
+        let ip = slot.guest.as_ref().map(Guest::ip);
+        let number = super::slot::number_of(index, self.index, self.shards).0;
+        let talker = Talker { ip, hub: slot.hub, trunk: slot.trunk, number };
+        self.env.gate.talkers.session(self.index, talker, heard.messages, heard.bytes);
     }
 
     /// Lets a post of a slowed session wait. Gives it back if one waits already.

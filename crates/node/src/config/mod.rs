@@ -16,7 +16,7 @@ mod reference;
 mod reloading;
 mod table;
 mod tls;
-mod units;
+pub(crate) mod units;
 mod warnings;
 
 use core::net::SocketAddr;

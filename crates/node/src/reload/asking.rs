@@ -182,6 +182,19 @@ fn own_kind(pid: u32) -> Option<Pid> {
 }
 
 fn status(admin: SocketAddr) -> io::Result<Status> {
+    let (is_ok, body) = ask_admin(admin, "/api/v1/status", STATUS_TIMEOUT)?;
+    if !is_ok {
+        return Err(io::Error::other("the answer is not that of a node's admin port"));
+    }
+    serde_json::from_slice(&body).map_err(io::Error::other)
+}
+
+/// The body of an answer of the admin port, and whether its status is 200.
+pub(crate) fn ask_admin(
+    admin: SocketAddr,
+    path: &str,
+    longest: Duration,
+) -> io::Result<(bool, Vec<u8>)> {
     let mut at = admin;
     if at.ip().is_unspecified() {
         at.set_ip(if at.is_ipv4() {
@@ -191,14 +204,14 @@ fn status(admin: SocketAddr) -> io::Result<Status> {
         });
     }
     let mut stream = TcpStream::connect_timeout(&at, STATUS_TIMEOUT)?;
-    stream.set_read_timeout(Some(STATUS_TIMEOUT))?;
-    write!(stream, "GET /api/v1/status HTTP/1.0\r\nHost: {at}\r\n\r\n")?;
+    stream.set_read_timeout(Some(longest))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {at}\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.take(STATUS_BYTES_MAX).read_to_end(&mut answer)?;
-    let head_ends = answer.windows(4).position(|four| four == b"\r\n\r\n");
     let is_ok = answer.starts_with(b"HTTP/1.1 200") || answer.starts_with(b"HTTP/1.0 200");
-    let body = head_ends.filter(|_| is_ok).and_then(|end| answer.get(end + 4..));
+    let head_ends = answer.windows(4).position(|four| four == b"\r\n\r\n");
+    let body = head_ends.and_then(|end| answer.get(end + 4..));
     let body =
         body.ok_or_else(|| io::Error::other("the answer is not that of a node's admin port"))?;
-    serde_json::from_slice(body).map_err(io::Error::other)
+    Ok((is_ok, body.to_vec()))
 }

@@ -15,6 +15,7 @@ use crate::cluster;
 use crate::config::{Config, Difference, Mistakes};
 use crate::{logging, memory, resolve};
 
+pub(crate) use self::asking::ask_admin;
 pub use self::asking::{AskError, Asked, ask};
 pub use self::report::{Outcome, Report};
 pub(crate) use self::report::{ReloadCollector, Reloads, Shown};
