@@ -48,7 +48,7 @@ test("`cargo xtask demo`: says how far it is, what to open, and ends with Ctrl-C
   assert.ok(log.lines.includes("stopped."), log.text);
 });
 
-test("`cargo xtask cluster`: three nodes, of which one is killed, and NATS too; it ends all that it started", async () => {
+test("`cargo xtask cluster`: three nodes, of which one is killed, and NATS too; a second Ctrl-C ends all that it started", async () => {
   const child = spawn("cargo", ["xtask", "cluster", "--binary", BINARY], {
     cwd: ROOT,
     detached: true,
@@ -96,9 +96,13 @@ test("`cargo xtask cluster`: three nodes, of which one is killed, and NATS too; 
       "an answer all the same",
       async () => (await clients[0].timeout(1_000).emitWithAck("enter", "lobby")).room,
     );
+    // It does not end when it is asked to.
+    process.kill(pid("cobalt"), "SIGSTOP");
   } finally {
     for (const client of clients) client.disconnect();
     process.kill(-child.pid, "SIGINT");
+    await until("the offer to hurry", () => child.exitCode !== null || log.text.includes("Ctrl-C again"));
+    if (child.exitCode === null) process.kill(-child.pid, "SIGINT");
     await ended;
   }
   assert.equal(child.exitCode, 0, log.text);
