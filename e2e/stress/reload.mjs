@@ -1,6 +1,7 @@
-// A node is reloaded again and again under load: keys rotate, hubs come and go, limits and the log's level change.
+// A node is reloaded again and again under load: keys rotate, hubs come and go, limits, the log's level and, with
+// `--tls`, the certificates change.
 //
-//   node stress/reload.mjs [--clients 200] [--storm 20] [--seconds 20] [--threads 2]
+//   node stress/reload.mjs [--clients 200] [--storm 20] [--seconds 20] [--threads 2] [--tls]
 //
 // `clients` echo all the time; `storm` others connect, echo once and leave, in a loop, by polling and by WebSocket. Prints
 // what was lost and refused, which should be nothing, and how long echoes and reloads took. Exit code 1 if anything was.
@@ -9,6 +10,7 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { Authority } from "../harness/certificates.mjs";
 import { BINARY, startNode } from "../harness/node.mjs";
 import { TRANSPORTS, World } from "../harness/world.mjs";
 
@@ -18,12 +20,18 @@ const { values } = parseArgs({
     storm: { type: "string", default: "20" },
     seconds: { type: "string", default: "20" },
     threads: { type: "string", default: "2" },
+    tls: { type: "boolean", default: false },
   },
 });
 const KEY = "the-key-of-the-hub-that-goes-on-1";
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 const folder = mkdtempSync(join(tmpdir(), "trunkline-reload-"));
 const file = join(folder, "trunkline.toml");
+const authority = values.tls ? new Authority() : undefined;
+const certificates = Array.from({ length: values.tls ? 4 : 0 }, (_, number) =>
+  authority.sign(`own${number}`, { names: ["localhost"] }),
+);
+const trust = values.tls ? { ca: authority.pem } : {};
 
 /** The file of one round: everything that may change differs from that of the round before. */
 function fileOf(round) {
@@ -36,6 +44,7 @@ function fileOf(round) {
     `handshake_timeout = "${10 + (round % 10)}s"`,
     `log = "${round % 2 === 0 ? "info" : "warn"}"`,
     `client_tokens = "optional"`,
+    ...(values.tls ? [`tls_cert_file = "own.pem"`, `tls_key_file = "own.key"`] : []),
     "[hub.chat]",
     "default = true",
     `keys = ["${KEY}", "the-other-key-of-round-${round}-0000"]`,
@@ -44,6 +53,11 @@ function fileOf(round) {
 }
 
 const write = (round) => {
+  if (values.tls) {
+    const { cert, key } = certificates[round % certificates.length];
+    writeFileSync(join(folder, "own.pem"), cert);
+    writeFileSync(join(folder, "own.key"), key);
+  }
   writeFileSync(`${file}.new`, fileOf(round));
   renameSync(`${file}.new`, file);
 };
@@ -51,6 +65,7 @@ write(0);
 const world = new World();
 const node = await startNode({ command: "serve", threads: Number(values.threads), args: ["--config", file] });
 world.nodes.push(node);
+const secure = values.tls ? `https://localhost:${node.port}` : undefined;
 const reload = () =>
   new Promise((done) => {
     const args = ["reload", "--config", file, "--ready-file", join(node.folder, "ready.json")];
@@ -82,7 +97,7 @@ async function talk(client) {
 
 async function storm(options) {
   while (goesOn) {
-    const client = world.open("/", options);
+    const client = world.open("/", { ...options, ...trust }, secure);
     const isOpen = await new Promise((done) => {
       client.once("connect", () => done(true));
       client.once("connect_error", () => done(false));
@@ -97,11 +112,14 @@ async function storm(options) {
 }
 
 try {
-  await world.startApp({ name: "amber", trunkline: { hub: "chat", key: KEY } });
+  await world.startApp({
+    name: "amber",
+    trunkline: { hub: "chat", key: KEY, ...(secure && { endpoint: secure, tls: trust }) },
+  });
   const steady = [];
   for (let count = 0; count < Number(values.clients); count += 1) {
     const transport = count % 4 === 0 ? TRANSPORTS.polling : TRANSPORTS.websocket;
-    const client = await world.client("/", transport);
+    const client = await world.client("/", { ...transport, ...trust }, secure);
     client.on("disconnect", () => {
       if (goesOn) figures.lost += 1;
     });
@@ -130,6 +148,7 @@ try {
   goesOn = false;
   await world.stop();
   rmSync(folder, { recursive: true, force: true });
+  authority?.remove();
 }
 
 const at = (list, part) => list.sort((a, b) => a - b)[Math.min(list.length - 1, Math.floor(list.length * part))] ?? 0;

@@ -83,7 +83,7 @@ export const BODIES = {
     what: "strangers who ask for a trunk without a token hold every stream that they can get",
     // Streams for the clients and what runs next to them, and about 1,700 for attackers.
     args: (clients) => ["--streams-max", String(clients + 1_750), "--header-timeout", "10s"],
-    named: /streams_refused/,
+    named: /streams_full/,
     run: async (port, until) => {
       const request = requestText("GET", "/trunk/v1");
       let asked = 0;
