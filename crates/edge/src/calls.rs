@@ -19,6 +19,9 @@ const KEPT_S: u64 = 24 * 60 * 60;
 /// The longest time for which they may be.
 const KEPT_S_MAX: u64 = 90 * 24 * 60 * 60;
 
+/// The most calls of one trunk without an answer: an identity provider may be slow.
+pub(crate) const UNDER_WAY_MAX: usize = 1_024;
+
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Caller {
@@ -41,6 +44,8 @@ pub(crate) enum NotDone {
     KeepFor,
     #[error("another node has this session: ask that one, or its app server over its trunk")]
     Elsewhere,
+    #[error("this trunk has {UNDER_WAY_MAX} calls without an answer; wait for some of them")]
+    Busy,
     #[error("{0}")]
     Token(#[from] TokenRefused),
     #[error("{0}")]
@@ -57,6 +62,7 @@ impl NotDone {
             Self::Unknown => "call_unknown",
             Self::Arguments(_) | Self::Whom | Self::KeepFor => "arguments",
             Self::Elsewhere => "session_elsewhere",
+            Self::Busy => "calls_full",
             Self::Token(refused) => refused.slug(),
             Self::Refresh(NotRefreshed::Gone) => "session_unknown",
             Self::Refresh(NotRefreshed::NoToken) => "session_without_token",
@@ -73,7 +79,7 @@ impl NotDone {
             Self::Arguments(_) | Self::Whom | Self::KeepFor => 400,
             Self::Token(refused) => refused.status(),
             Self::Refresh(NotRefreshed::NoToken | NotRefreshed::OtherUser) => 403,
-            Self::Refresh(NotRefreshed::Moving) | Self::Full => 503,
+            Self::Refresh(NotRefreshed::Moving) | Self::Full | Self::Busy => 503,
             Self::Refresh(NotRefreshed::Revoked) => 401,
         }
     }

@@ -9,6 +9,9 @@ import type { Trunk } from "./trunk/trunk.js";
 
 /** How long an app waits for a node's answer. */
 const ANSWER_MS_MAX = 15_000;
+/** How often, and how long apart, a session that moves to another node is asked for. */
+const MOVING_TRIES = 50;
+const MOVING_MS = 100;
 /** `setTimeout` cannot wait for longer. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 /** The most revocations that are kept for nodes that come later. */
@@ -129,13 +132,26 @@ export class Tokens {
     const { conn } = socket;
     if (!(conn instanceof Conn) || conn.readyState !== "open")
       throw new TokenError("session_unknown", "the client is not connected through Trunkline, or has gone");
-    const { machine, number } = conn.line;
-    const answer = await call(machine, "tokens.refresh", { session: number, token });
+    const answer = await this.refreshThere(conn, token);
     const claims = answer["claims"] as TokenClaims;
     const request = conn.request as Conn["request"] | undefined;
     if (request !== undefined) request.claims = JSON.stringify(claims);
     for (const changed of this.watchers.get(conn) ?? []) changed();
     return { expiresAt: dateOf(answer["expiresAt"]), claims };
+  }
+
+  /** A session that is on its way to another node is asked for there. */
+  private async refreshThere(conn: Conn, token: string): Promise<Record<string, unknown>> {
+    for (let tries = 1; ; tries++) {
+      const { machine, number } = conn.line;
+      try {
+        return await call(machine, "tokens.refresh", { session: number, token });
+      } catch (error) {
+        const isMoving = error instanceof TokenError && error.code === "session_moving";
+        if (!isMoving || tries >= MOVING_TRIES) throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, MOVING_MS));
+    }
   }
 
   /**
@@ -144,6 +160,8 @@ export class Tokens {
    */
   async revoke({ user, tokenId, signedBefore, keepFor = KEPT_S }: Revocation): Promise<Revoked> {
     // The same second for all nodes, and for those that come later.
+    if (signedBefore !== undefined && Number.isNaN(signedBefore.getTime()))
+      throw new TypeError("revoke: signedBefore is no valid date");
     const before = signedBefore === undefined ? Math.floor(Date.now() / 1000) + 1 : signedBefore.getTime() / 1000;
     const args = {
       user,

@@ -76,6 +76,23 @@ test("a refusal has the node's code, and the former claims stay", async (t) => {
   assert.equal(tokens.claims(socket).sub, "anna");
 });
 
+test("a session that moves to another node is asked for again", async (t) => {
+  const { trunk, tokens, socket } = await start(t);
+  const refreshed = tokens.refresh(socket, "x");
+  for (let count = 0; count < 2; count++) {
+    const call = await trunk.next("Call");
+    trunk.send(called(call, { error: "session_moving", message: "it moves" }, 0));
+  }
+  trunk.send(called(await trunk.next("Call"), { expiresAt: null, claims: { sub: "anna" } }));
+  assert.equal((await refreshed).claims.sub, "anna");
+});
+
+test("a date that is none is a mistake, and no revocation of everything", async (t) => {
+  const { trunk, tokens } = await start(t);
+  await assert.rejects(tokens.revoke({ user: "anna", signedBefore: new Date("no") }), TypeError);
+  assert.equal(trunk.frames.filter(({ type }) => type === "Call").length, 0);
+});
+
 test("a trunk that ends leaves nobody waiting", async (t) => {
   const { trunk, tokens, socket } = await start(t);
   const both = [tokens.refresh(socket, "x"), tokens.revoke({ tokenId: "7" })];

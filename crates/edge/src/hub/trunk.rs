@@ -72,6 +72,8 @@ pub(crate) struct Trunk {
     /// Encoded frames that wait for the writer. Shards append once per turn. Bounded by credit for
     /// data, and by the number of sessions and requests for everything else.
     outbox: Mutex<Outbox>,
+    /// Each call that is under way has a share in it.
+    pub(crate) calls: Arc<()>,
     /// Wakes the writer when frames are in the outbox, credit is due, or the trunk is to end.
     pub(crate) wake_writer: Notify,
     /// Bytes of `Message` that the app server still accepts; every shard spends them.
@@ -170,6 +172,7 @@ impl Trunk {
             broken: AtomicBool::new(false),
             broken_at: AtomicU64::new(0),
             outbox: Mutex::default(),
+            calls: Arc::default(),
             wake_writer: Notify::new(),
             credit,
             waited_for: AtomicBool::new(false),

@@ -28,8 +28,16 @@ pub(super) struct Users {
 #[derive(Debug)]
 struct One {
     id: u64,
-    /// `None` before the app server has accepted the session.
-    key: Option<SlotKey>,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stage {
+    /// The app server has not accepted the session yet.
+    Asked,
+    Open(SlotKey),
+    /// The session is being closed, because there are others.
+    Closing,
 }
 
 /// One session of a user, from before its handshake; returned when dropped.
@@ -53,16 +61,24 @@ impl Hub {
             return None;
         }
         let id = self.users.next.fetch_add(1, Ordering::Relaxed);
-        sessions.push_back(One { id, key: None });
+        sessions.push_back(One { id, stage: Stage::Asked });
         Some(Arc::new(UserPlace { hub: Arc::clone(self), user, id }))
     }
 
-    /// The oldest sessions of a user beyond `max`, which are to be closed: each is named once.
+    /// The oldest open sessions of a user beyond `max`, which are to be closed: each is named once.
+    /// Those that may never be opened push nobody out.
     pub(crate) fn beyond(&self, user: TextMark, max: u32) -> Vec<SlotKey> {
         let mut by_user = locked(&self.users.by_user);
         let Some(sessions) = by_user.get_mut(&user) else { return Vec::new() };
-        let excess = sessions.len().saturating_sub(max as usize);
-        sessions.iter_mut().take(excess).filter_map(|one| one.key.take()).collect()
+        let is_open = |one: &&mut One| matches!(one.stage, Stage::Open(_));
+        let open = sessions.iter_mut().filter(is_open).count();
+        let excess = sessions.iter_mut().filter(is_open).take(open.saturating_sub(max as usize));
+        let named =
+            excess.filter_map(|one| match std::mem::replace(&mut one.stage, Stage::Closing) {
+                Stage::Open(key) => Some(key),
+                Stage::Asked | Stage::Closing => None,
+            });
+        named.collect()
     }
 
     #[cfg(test)]
@@ -78,7 +94,7 @@ impl UserPlace {
         let sessions = by_user.get_mut(&self.user);
         let own = sessions.and_then(|all| all.iter_mut().find(|one| one.id == self.id));
         if let Some(one) = own {
-            one.key = Some(key);
+            one.stage = Stage::Open(key);
         }
     }
 }

@@ -204,12 +204,20 @@ impl Shard {
         };
         let slot = self.slots.get_mut(index).ok_or(NotRefreshed::Gone)?;
         let is_it = match whose {
-            Whose::Number(trunk, _) => slot.trunk == trunk && slot.number == NumberState::Open,
+            Whose::Number(trunk, _) => {
+                let is_answered =
+                    matches!(&slot.state, State::Arriving(one) if one.queue.is_answered);
+                slot.trunk == trunk && (slot.number == NumberState::Open || is_answered)
+            }
             Whose::Sid(sid) => slot.secret.matches(&sid.secret),
         };
-        let State::Live(Live { session, .. }) = &slot.state else { return Err(NotRefreshed::Gone) };
-        if !is_it || slot.hub != hub || !session.is_open() {
+        if !is_it || slot.hub != hub {
             return Err(NotRefreshed::Gone);
+        }
+        match &slot.state {
+            State::Live(Live { session, .. }) if session.is_open() => (),
+            State::Arriving(_) => return Err(NotRefreshed::Moving), // Its present token comes along.
+            State::Live(_) | State::Opening(_) | State::Ended => return Err(NotRefreshed::Gone),
         }
         let former = self.tokens.of(index).ok_or(NotRefreshed::NoToken)?;
         if former.ends.is_some_and(|at| at <= now) {

@@ -15,7 +15,7 @@ use trunkline_trunk::{
 
 use super::resume::info_for;
 use super::stream::TrunkTask;
-use crate::calls::{self, Caller};
+use crate::calls::{self, Caller, NotDone};
 use crate::hub::{Ahead, BatchCredit, Ending, NotAccepted, Place, Trunk, encode_nodes};
 use crate::shard::{Command, GiveBack, RestoreRequest};
 
@@ -170,10 +170,17 @@ impl TrunkTask {
     /// be asked.
     fn call(&self, trunk: &Arc<Trunk>, request_id: RequestId, (name, arguments): (Str, Str)) {
         let (door, hub, trunk) = (self.door.clone(), Arc::clone(&self.hub), Arc::clone(trunk));
+        let under_way = Arc::clone(&trunk.calls);
         spawn_local(async move {
             let caller = Caller::Trunk(trunk.number);
             let asked = (name.as_str(), &arguments.as_bytes()[..]);
-            let (done, answer) = match calls::call(&door, &hub, caller, asked).await {
+            // All others that are under way have a share in this value.
+            let called = if Arc::strong_count(&under_way) > calls::UNDER_WAY_MAX + 1 {
+                Err(NotDone::Busy)
+            } else {
+                calls::call(&door, &hub, caller, asked).await
+            };
+            let (done, answer) = match called {
                 Ok(answer) => (true, answer),
                 Err(why) => (false, why.to_json()),
             };

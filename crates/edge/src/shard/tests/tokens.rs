@@ -24,7 +24,7 @@ impl World {
         self.now + Duration::from_secs(seconds)
     }
 
-    fn refresh(&mut self, whose: Whose, token: ClientToken) -> Result<(), NotRefreshed> {
+    pub(super) fn refresh(&mut self, whose: Whose, token: ClientToken) -> Result<(), NotRefreshed> {
         let (reply, mut said) = reply::pair();
         let claims = r#"{"sub":"anna"}"#.into();
         let refresh = Refresh { hub: self.hub.number, whose, token, claims, reply };
@@ -161,6 +161,12 @@ fn whose_place_is_taken_ends_and_gives_it_back() {
     let beyond = world.hub.beyond(TextMark::of("anna"), 2);
     assert_eq!(beyond, [first.key]);
     assert!(world.hub.beyond(TextMark::of("anna"), 2).is_empty(), "each is named once");
+    let asked = world.hub.enter_user(TextMark::of("anna"), limit);
+    assert!(
+        world.hub.beyond(TextMark::of("anna"), 2).is_empty(),
+        "who may never come pushes nobody out"
+    );
+    drop(asked);
     world.tell(Command::Token(Box::new(TokenCommand::Close(first.key))));
     world.pass(Duration::from_secs(1));
     assert!(world.has_ended(&first) && !world.has_ended(&second) && !world.has_ended(&third));

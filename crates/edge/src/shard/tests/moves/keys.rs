@@ -9,10 +9,10 @@ use trunkline_trunk::CloseReason as WireReason;
 use super::two::Two;
 use crate::HubConfig;
 use crate::hub::{Revoked, UserSessions};
-use crate::shard::ClientToken;
 use crate::shard::tests::app::{accept, close};
 use crate::shard::tests::revoking::signed_by;
 use crate::shard::tests::tokens::of_user;
+use crate::shard::{ClientToken, NotRefreshed, Whose};
 
 /// Two nodes whose hub has two keys, with sessions from here on that the first one has signed.
 fn signed() -> Two {
@@ -74,12 +74,17 @@ fn a_token_that_is_revoked_while_its_session_moves_ends_it_where_it_arrives() {
     two.changes(&client);
     assert_eq!(two.carry(), ["take", "taken"]);
     let number = two.adopted();
+    let whose = Whose::Number(two.at_taker.trunk.number, number);
+    let asked = two.taker.refresh(whose, of_user("anna"));
+    assert_eq!(asked, Err(NotRefreshed::Gone), "its app server has not taken it yet");
     let until = two.taker.in_s(60);
     let revoked = Revoked::User(TextMark::of("anna"), 101);
     two.taker.hub.revocations.add(two.taker.now, revoked, until, 1).expect("there is room");
-    two.owner.app_says(&two.at_owner, [close(client.number, WireReason::Moved)]);
-    assert_eq!(two.carry(), ["export"]);
     two.taker.app_says(&two.at_taker, [accept(number)]);
+    let asked = two.taker.refresh(whose, of_user("anna"));
+    assert_eq!(asked, Err(NotRefreshed::Moving), "it is not here yet");
+    two.owner.app_says(&two.at_owner, [close(client.number, WireReason::Moved)]);
+    assert_eq!(two.carry(), ["export", "arrived"]);
     assert_eq!(two.taker.closed(CloseReason::TokenRevoked), 1);
 }
 
