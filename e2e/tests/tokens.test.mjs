@@ -91,6 +91,7 @@ withWorld("a client gives its app another token before the first one ends, and s
 withWorld("a token that is not for the session is refused with its reason", closing, async (world) => {
   const app = world.app("amber");
   const client = await world.client("/", as(TRANSPORTS.websocket, tokenOf(world, "7", 600)));
+  const numbered = await world.client("/", as(TRANSPORTS.websocket, tokenOf(world, 7, 600)));
   const plain = await world.client("/", { ...TRANSPORTS.websocket, path: HUB });
   const refresh = (id, token) =>
     app.run(
@@ -107,6 +108,9 @@ withWorld("a token that is not for the session is refused with its reason", clos
     [client.id, tokenOf(world, "7", 900), "7"],
     [client.id, tokenOf(world, 7, 900), "token_of_other_user"],
     [client.id, tokenOf(world, "07", 900), "token_of_other_user"],
+    [numbered.id, tokenOf(world, 7, 900), 7],
+    [numbered.id, tokenOf(world, 8, 900), "token_of_other_user"],
+    [numbered.id, tokenOf(world, "7", 900), "token_of_other_user"],
     [client.id, tokenOf(world, "7", -400), "token_expired"],
     [client.id, tokenOf(world, "7", 900, {}, "another key that is not the hub's"), "token_signature"],
     [client.id, tokenOf(world, "7", 900, { aud: `${world.url}/clients/socketio/hubs/other` }), "token_audience"],
@@ -148,6 +152,10 @@ withWorld("revoked tokens end sessions and open none, by user and by id", every,
   await within("its end", gone);
   assert.deepEqual(await refused(tokenOf(world, "bert", 600, { jti: "b1" })), [401, "token_revoked"]);
   assert.deepEqual(await refused(tokenOf(world, "bert", 600, { jti: "b2" })), [200, ""]);
+  const numbered = await open(tokenOf(world, 7, 600));
+  assert.deepEqual(await revoke({ user: "7" }), { nodes: 1, sessions: 0 });
+  assert.deepEqual(await revoke({ user: 7 }), { nodes: 1, sessions: 1 });
+  await until("its end", () => !numbered.connected);
 });
 
 withWorld("any program with the hub's key can refresh and revoke over HTTP", closing, async (world) => {

@@ -19,6 +19,8 @@ const KEPT_S: u64 = 24 * 60 * 60;
 /// The longest time for which they may be.
 const KEPT_S_MAX: u64 = 90 * 24 * 60 * 60;
 
+/// The longest arguments: a token, and some more.
+pub(crate) const ARGUMENTS_BYTES_MAX: usize = 64 * 1024;
 /// The most calls of one trunk without an answer: an identity provider may be slow.
 pub(crate) const UNDER_WAY_MAX: usize = 1_024;
 
@@ -97,6 +99,9 @@ pub(crate) async fn call(
     caller: Caller,
     (name, arguments): (&str, &[u8]),
 ) -> Result<String, NotDone> {
+    if arguments.len() > ARGUMENTS_BYTES_MAX {
+        return Err(NotDone::Arguments("they are too long".into()));
+    }
     match name {
         "tokens.refresh" => refresh(door, hub, caller, parse(arguments)?).await,
         "tokens.revoke" => revoke(door, hub, parse(arguments)?).await,
@@ -159,12 +164,19 @@ async fn refresh(
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RevokeArguments {
-    user: Option<String>,
-    token_id: Option<String>,
+    user: Option<serde_json::Value>,
+    token_id: Option<serde_json::Value>,
     /// Seconds since 1970.
     signed_before: Option<u64>,
     /// Seconds.
     keep_for: Option<u64>,
+}
+
+/// The mark of a claim's value, which is a text or a number.
+fn mark_of(value: &serde_json::Value) -> Result<TextMark, NotDone> {
+    let is_name = value.is_string() || value.is_number();
+    let mark = TextMark::of_value(value).filter(|_| is_name);
+    mark.ok_or_else(|| NotDone::Arguments("user and tokenId are texts or numbers".into()))
 }
 
 async fn revoke(door: &Door, hub: &Arc<Hub>, asked: RevokeArguments) -> Result<String, NotDone> {
@@ -173,9 +185,9 @@ async fn revoke(door: &Door, hub: &Arc<Hub>, asked: RevokeArguments) -> Result<S
         // Without a time: every token that anybody has signed until now.
         (Some(user), None, before) => {
             let before = before.unwrap_or_else(|| crate::http::unix_seconds() + 1);
-            Revoked::User(TextMark::of(&user), before)
+            Revoked::User(mark_of(&user)?, before)
         }
-        (None, Some(id), None) => Revoked::Id(TextMark::of(&id)),
+        (None, Some(id), None) => Revoked::Id(mark_of(&id)?),
         (None, Some(_), Some(_)) => {
             return Err(NotDone::Arguments("signedBefore belongs to user".into()));
         }
@@ -189,8 +201,11 @@ async fn revoke(door: &Door, hub: &Arc<Hub>, asked: RevokeArguments) -> Result<S
     let (now, max) = (env.now(), env.limits.token_revocations_max);
     let until = now + Duration::from_secs(keep_for);
     // Before sessions are looked at: whoever comes meanwhile finds it.
-    hub.revocations.add(now, revoked, until, max).map_err(|Full| NotDone::Full)?;
+    let is_news = hub.revocations.add(now, revoked, until, max).map_err(|Full| NotDone::Full)?;
     let mut sessions = 0;
+    if !is_news {
+        return Ok(json!({ "sessions": sessions }).to_string());
+    }
     for shard in 0..door.peers().len() {
         let (reply, ended) = reply::pair();
         let command = TokenCommand::Revoke { hub: hub.number, revoked, reply };

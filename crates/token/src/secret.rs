@@ -4,6 +4,7 @@ use alloc::string::String;
 use core::fmt;
 
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
+use serde_json::Value;
 
 /// A hub's key. It prints as `[hidden]`, so that no log line or debug output can contain it.
 #[derive(Clone)]
@@ -77,6 +78,18 @@ impl TextMark {
         Self(mark)
     }
 
+    /// The mark of a claim's value; `None` if there is none. A number and the text that looks like it
+    /// have marks of their own.
+    pub fn of_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Null => None,
+            Value::String(text) => Some(Self::of(text)),
+            Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+                Some(Self::of(&alloc::format!("\0{value}")))
+            }
+        }
+    }
+
     /// The mark, for another process.
     pub fn to_bytes(self) -> [u8; 16] {
         self.0
@@ -124,6 +137,13 @@ mod tests {
             assert_eq!(TextMark::of(text), TextMark::from_bytes(TextMark::of(text).to_bytes()));
             assert!(texts[..place].iter().all(|other| TextMark::of(other) != TextMark::of(text)));
         }
+        let values: [Value; 5] = [7.into(), 8.into(), "7".into(), "8".into(), true.into()];
+        let marks = values.each_ref().map(|value| TextMark::of_value(value).expect("a value"));
+        for (place, mark) in marks.iter().enumerate() {
+            assert!(!marks[..place].contains(mark), "{}", values[place]);
+        }
+        assert_eq!(marks[2], TextMark::of("7"));
+        assert_eq!(TextMark::of_value(&Value::Null), None);
     }
 
     #[test]

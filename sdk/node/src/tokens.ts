@@ -9,6 +9,10 @@ import type { Trunk } from "./trunk/trunk.js";
 
 /** How long an app waits for a node's answer. */
 const ANSWER_MS_MAX = 15_000;
+/** The shortest time from one token to the question for the next. */
+const AGAIN_MS_MIN = 1_000;
+/** The longest token that a node takes, in bytes. */
+const TOKEN_BYTES_MAX = 16 * 1024;
 /** How often, and how long apart, a session that moves to another node is asked for. */
 const MOVING_TRIES = 50;
 const MOVING_MS = 100;
@@ -24,6 +28,19 @@ interface HasConn {
   readonly conn: unknown;
 }
 
+/** What a node is told, without the time for which. */
+interface RevokeArguments {
+  readonly user: string | number | undefined;
+  readonly tokenId: string | number | undefined;
+  readonly signedBefore: number | undefined;
+}
+
+/** A revocation, and until when it counts. */
+interface Kept {
+  readonly args: RevokeArguments;
+  readonly until: number;
+}
+
 /** The verified claims of a token. */
 export type TokenClaims = Readonly<Record<string, unknown>>;
 
@@ -37,9 +54,9 @@ export interface RefreshedToken {
 /** Which tokens are revoked: those of a user, or one. */
 export interface Revocation {
   /** The user (the claim `sub`). */
-  readonly user?: string;
+  readonly user?: string | number;
   /** The token (the claim `jti`). */
-  readonly tokenId?: string;
+  readonly tokenId?: string | number;
   /** With `user`: tokens that were signed at this time or later stay good. By default, all until now are revoked. */
   readonly signedBefore?: Date;
   /** For how many seconds nodes remember it: at least as long as tokens live. By default a day; at most 90. */
@@ -70,7 +87,7 @@ export class TokenError extends Error {
 export class Tokens {
   private readonly trunks: () => readonly Trunk[];
   /** Revocations and when they end, for nodes that come later. */
-  private readonly kept = new Map<string, number>();
+  private readonly kept = new Map<string, Kept>();
   /** Those who want to know when the token of a connection changes. */
   private readonly watchers = new WeakMap<Conn, Set<() => void>>();
 
@@ -103,15 +120,18 @@ export class Tokens {
     const { conn } = socket;
     if (!(conn instanceof Conn)) return () => undefined;
     let timer: NodeJS.Timeout | undefined;
-    const arm = (): void => {
+    const wait = (msMin: number): void => {
       clearTimeout(timer);
       const expiresAt = this.expiresAt(socket);
-      if (expiresAt === undefined || conn.readyState !== "open") return;
-      const left = expiresAt.getTime() - before - Date.now();
-      const isLong = left > TIMER_MS_MAX;
-      timer = setTimeout(() => (isLong ? arm() : listener(expiresAt)), Math.max(0, Math.min(left, TIMER_MS_MAX)));
+      if (expiresAt === undefined || Number.isNaN(expiresAt.getTime()) || conn.readyState !== "open") return;
+      const left = expiresAt.getTime() - Date.now();
+      // A token that lives no longer than `before` is not asked for again at once.
+      const ms = Math.max(left - before, left / 2, msMin);
+      const isLong = ms > TIMER_MS_MAX;
+      timer = setTimeout(() => (isLong ? arm() : listener(expiresAt)), Math.min(ms, TIMER_MS_MAX));
       timer.unref();
     };
+    const arm = (): void => wait(AGAIN_MS_MIN);
     const stop = (): void => {
       clearTimeout(timer);
       this.watchers.get(conn)?.delete(arm);
@@ -120,7 +140,7 @@ export class Tokens {
     const watchers = this.watchers.get(conn) ?? new Set();
     this.watchers.set(conn, watchers.add(arm));
     conn.once("close", stop);
-    arm();
+    wait(0);
     return stop;
   }
 
@@ -132,6 +152,9 @@ export class Tokens {
     const { conn } = socket;
     if (!(conn instanceof Conn) || conn.readyState !== "open")
       throw new TokenError("session_unknown", "the client is not connected through Trunkline, or has gone");
+    // It comes from a client, who may have sent anything.
+    if (typeof token !== "string" || token.length > TOKEN_BYTES_MAX)
+      throw new TokenError("token_malformed", `a token is a text of at most ${TOKEN_BYTES_MAX} bytes`);
     const answer = await this.refreshThere(conn, token);
     const claims = answer["claims"] as TokenClaims;
     const request = conn.request as Conn["request"] | undefined;
@@ -163,40 +186,51 @@ export class Tokens {
     if (signedBefore !== undefined && Number.isNaN(signedBefore.getTime()))
       throw new TypeError("revoke: signedBefore is no valid date");
     const before = signedBefore === undefined ? Math.floor(Date.now() / 1000) + 1 : signedBefore.getTime() / 1000;
-    const args = {
-      user,
-      tokenId,
-      signedBefore: user === undefined ? undefined : Math.ceil(before),
-      keepFor,
-    };
+    const args = { user, tokenId, signedBefore: user === undefined ? undefined : Math.ceil(before) };
     const trunks = this.trunks().filter((trunk) => trunk.isUp);
     if (trunks.length === 0) throw new TokenError("no_answer", "no trunk is up, so no node was told");
-    const said = trunks.map((trunk) => call(trunk.machine, "tokens.revoke", args));
+    // Before anybody is asked: a node may come while another one is waited for.
+    const name = JSON.stringify([user, tokenId]);
+    const former = this.kept.get(name);
+    this.keep(name, args, Date.now() + keepFor * 1000);
+    const said = trunks.map((trunk) => call(trunk.machine, "tokens.revoke", { ...args, keepFor }));
     const told = await Promise.allSettled(said);
-    // What no node takes is wrong, and would be for later nodes, too.
-    if (told.some(({ status }) => status === "fulfilled")) this.keep(JSON.stringify({ ...args, keepFor: 0 }), keepFor);
-    const failed = told.find((one) => one.status === "rejected");
-    if (failed !== undefined) throw failed.reason;
+    const failed = told.filter((one) => one.status === "rejected").map(({ reason }) => reason as TokenError);
+    // What every node refuses is wrong, and would be for later nodes, too.
+    if (failed.length === told.length && failed.every(({ code }) => code !== "no_answer")) {
+      if (former === undefined) this.kept.delete(name);
+      else this.kept.set(name, former);
+    }
+    if (failed[0] !== undefined) throw failed[0];
     const sessions = told.map((one) => (one.status === "fulfilled" ? Number(one.value["sessions"]) : 0));
     return { nodes: trunks.length, sessions: sessions.reduce((sum, count) => sum + count, 0) };
   }
 
   /** Tells a node that has just come what was revoked. */
   handleUp(trunk: Trunk): void {
-    const now = Date.now();
-    for (const [args, until] of [...this.kept]) {
-      const keepFor = Math.ceil((until - now) / 1000);
-      if (keepFor <= 0) this.kept.delete(args);
+    this.forgetEnded();
+    for (const { args, until } of this.kept.values()) {
+      const keepFor = Math.ceil((until - Date.now()) / 1000);
       // A node that cannot take it is asked again when it comes back.
-      else call(trunk.machine, "tokens.revoke", { ...JSON.parse(args), keepFor }).catch(() => undefined);
+      if (keepFor > 0) call(trunk.machine, "tokens.revoke", { ...args, keepFor }).catch(() => undefined);
     }
   }
 
-  private keep(args: string, keepFor: number): void {
-    this.kept.delete(args);
+  /** Keeps a revocation; one that is there already means all that either means, for the longer time. */
+  private keep(name: string, args: RevokeArguments, until: number): void {
+    const former = this.kept.get(name);
+    if (former === undefined && this.kept.size >= KEPT_MAX) this.forgetEnded();
     const [oldest] = this.kept.keys();
-    if (this.kept.size >= KEPT_MAX && oldest !== undefined) this.kept.delete(oldest);
-    this.kept.set(args, Date.now() + keepFor * 1000);
+    if (former === undefined && this.kept.size >= KEPT_MAX && oldest !== undefined) this.kept.delete(oldest);
+    const before = Math.max(args.signedBefore ?? 0, former?.args.signedBefore ?? 0);
+    const signedBefore = args.signedBefore === undefined ? undefined : before;
+    this.kept.delete(name);
+    this.kept.set(name, { args: { ...args, signedBefore }, until: Math.max(until, former?.until ?? 0) });
+  }
+
+  private forgetEnded(): void {
+    const now = Date.now();
+    for (const [name, { until }] of this.kept) if (until <= now) this.kept.delete(name);
   }
 }
 

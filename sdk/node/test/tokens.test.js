@@ -87,6 +87,37 @@ test("a session that moves to another node is asked for again", async (t) => {
   assert.equal((await refreshed).claims.sub, "anna");
 });
 
+test("what a client sends in place of a token goes to no node", async (t) => {
+  const { trunk, tokens, socket } = await start(t);
+  for (const wrong of [undefined, null, 7, { a: 1 }, Array(100).fill(1e20), "x".repeat(20_000)])
+    await assert.rejects(tokens.refresh(socket, wrong), isCode("token_malformed"));
+  assert.equal(trunk.frames.filter(({ type }) => type === "Call").length, 0);
+});
+
+test("a node that comes while another one is waited for is told as well", async (t) => {
+  const nodes = await Promise.all([FakeNode.start(info(["Call"])), FakeNode.start(info(["Call"]))]);
+  const { port } = nodes[1];
+  await nodes[1].stop();
+  const io = new Server();
+  const trunkline = useTrunkline(io, { endpoint: [nodes[0].endpoint, `http://127.0.0.1:${port}`] });
+  t.after(async () => {
+    await trunkline.close({ rehome: false });
+    await nodes[0].stop();
+    await late?.stop();
+  });
+  let late;
+  trunkline.on("warning", () => undefined);
+  const trunk = await nodes[0].trunk();
+  await trunkline.ready;
+  const revoked = trunkline.tokens.revoke({ user: 7 });
+  const call = await trunk.next("Call");
+  late = await FakeNode.start({ ...info(["Call"]), port });
+  const again = await (await late.trunk()).next("Call");
+  assert.deepEqual(JSON.parse(again.arguments).user, 7);
+  trunk.send(called(call, { sessions: 1 }));
+  assert.deepEqual(await revoked, { nodes: 1, sessions: 1 });
+});
+
 test("a date that is none is a mistake, and no revocation of everything", async (t) => {
   const { trunk, tokens } = await start(t);
   await assert.rejects(tokens.revoke({ user: "anna", signedBefore: new Date("no") }), TypeError);
@@ -121,19 +152,21 @@ test("an older node is not asked", async (t) => {
 });
 
 test("the end of a token is told before it, once for each token, and not after the client has gone", async (t) => {
-  const { trunk, tokens, socket } = await start(t, { claims: claims(seconds() + 100) });
+  const { trunk, tokens, socket } = await start(t, { claims: claims(seconds() + 1) });
   const told = [];
-  // At once: less is left than the app wants to know before.
+  // Less is left than the app wants to know before: half of that.
   tokens.onExpiring(socket, (at) => told.push(at.getTime()), { before: 200_000 });
   const stop = tokens.onExpiring(socket, () => assert.fail("it was stopped"), { before: 200_000 });
   stop();
   await until(() => told.length === 1);
   const refreshed = tokens.refresh(socket, "x");
-  const exp = seconds() + 150;
+  const exp = seconds() + 2;
   trunk.send(called(await trunk.next("Call"), { expiresAt: exp, claims: { sub: "anna", exp } }));
   await refreshed;
+  const refreshedAt = Date.now();
   await until(() => told.length === 2);
   assert.equal(told[1], exp * 1000);
+  assert.ok(Date.now() - refreshedAt > 500, "a token that lives for a moment is no reason to ask all the time");
   const far = tokens.refresh(socket, "x");
   const later = seconds() + 10_000_000_000;
   trunk.send(called(await trunk.next("Call"), { expiresAt: later, claims: { sub: "anna", exp: later } }));

@@ -13,14 +13,12 @@ use trunkline_http::body::{self, Bounds};
 
 use super::connection::Connection;
 use super::{answer, visitor};
-use crate::calls::{self, Caller};
+use crate::calls::{self, ARGUMENTS_BYTES_MAX, Caller};
 use crate::trunks;
 
 /// The beginning of the paths of calls.
 pub(super) const CALLS_PREFIX: &str = "/trunk/v1/calls/";
 
-/// The longest arguments: a token, and some more.
-const ARGUMENTS_BYTES_MAX: usize = 64 * 1024;
 const ARGUMENTS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Answers a call.

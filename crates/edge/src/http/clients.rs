@@ -93,10 +93,10 @@ pub(crate) async fn judge(
     let now_s = unix_seconds();
     let judged = |claims: Claims, key| {
         let ends = rules.tokens_end.then(|| ends(&claims, now_s, env.now())).flatten();
-        let mark = |name| claims.text(name).map(TextMark::of);
+        let mark = |name| claims.0.get(name).and_then(TextMark::of_value);
         let (user, id) = (mark("sub"), mark("jti"));
         let signed_s = claims.seconds("iat").map_or(0, whole_seconds);
-        let token = ClientToken { key, ends, user, id, signed_s, place: None };
+        let token = ClientToken { key, ends, user, id, signed_s, place: None, is_revoked: false };
         Judged { claims, token }
     };
     if rules.vouched

@@ -63,14 +63,15 @@ struct Known {
 
 impl Revocations {
     /// Revokes tokens until a time; `max` is how many revocations a hub may have. One that comes
-    /// twice lasts as long as the longer of the two, and means all that either means.
+    /// twice lasts as long as the longer of the two, and means all that either means. Returns whether
+    /// it means any token that none before it has meant: open sessions are then to be looked at.
     pub(crate) fn add(
         &self,
         now: Timestamp,
         revoked: Revoked,
         until: Timestamp,
         max: usize,
-    ) -> Result<(), Full> {
+    ) -> Result<bool, Full> {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.forget_old(now);
         let name = revoked.name();
@@ -79,19 +80,21 @@ impl Revocations {
             return Err(Full);
         }
         let (mut revoked, mut until) = (revoked, until);
+        let mut is_news = former.is_none();
         if let Some((of_former, until_former)) = former {
             known.ends.remove(&(until_former, name));
             until = until.max(until_former);
             if let (Revoked::User(_, before_s), Revoked::User(_, of_former)) =
                 (&mut revoked, of_former)
             {
+                is_news = *before_s > of_former;
                 *before_s = of_former.max(*before_s);
             }
         }
         known.by_name.insert(name, (revoked, until));
         known.ends.insert((until, name));
         self.any.store(true, Ordering::Release);
-        Ok(())
+        Ok(is_news)
     }
 
     /// Whether a token is revoked.
@@ -181,9 +184,10 @@ mod tests {
     fn what_comes_twice_means_more_and_lasts_longer() {
         let revocations = Revocations::default();
         revocations.add(NOW, user("anna", 100), at(60), 1).expect("there is room");
-        revocations.add(NOW, user("anna", 50), at(90), 1).expect("it is the same");
+        assert_eq!(revocations.add(NOW, user("anna", 50), at(90), 1), Ok(false));
+        assert_eq!(revocations.add(NOW, user("anna", 100), at(95), 1), Ok(false), "only longer");
         assert!(revocations.has(at(89), &token("anna", "", 99)));
-        revocations.add(NOW, user("anna", 200), at(10), 1).expect("it is the same");
+        assert_eq!(revocations.add(NOW, user("anna", 200), at(10), 1), Ok(true));
         assert!(revocations.has(at(89), &token("anna", "", 199)));
     }
 

@@ -81,6 +81,11 @@ impl Hub {
         named.collect()
     }
 
+    /// Whether a user has more sessions than `max`, those that are being opened included.
+    pub(crate) fn has_beyond(&self, user: TextMark, max: u32) -> bool {
+        locked(&self.users.by_user).get(&user).is_some_and(|all| all.len() > max as usize)
+    }
+
     #[cfg(test)]
     pub(crate) fn has_users(&self) -> bool {
         !locked(&self.users.by_user).is_empty()

@@ -320,7 +320,9 @@ impl Shard {
         self.begin_anew(index, standing.leaves);
         // The key may have been taken away, or the token, while the session was on its way.
         let token = moved_token.map(|token| token.at(self.now, &trunk_of.hub)).unwrap_or_default();
+        let user = token.user.filter(|_| token.place.is_some());
         self.note_token(index, &trunk_of.hub, token);
+        self.check_user(index, &trunk_of.hub, user);
     }
 
     /// Closes a session whose app had closed it before it left its owner.

@@ -61,7 +61,7 @@ pub(super) struct MovedToken {
 
 impl MovedToken {
     pub(super) fn of(token: &ClientToken, now: Timestamp) -> Self {
-        let ClientToken { key, ends, user, id, signed_s, place: _ } = token;
+        let ClientToken { key, ends, user, id, signed_s, place: _, is_revoked: _ } = token;
         let ends_in = ends.map(|at| at.since(now));
         Self { key: *key, ends_in, user: *user, id: *id, signed_s: *signed_s }
     }
@@ -80,6 +80,7 @@ impl MovedToken {
             id,
             signed_s,
             place: counted.and_then(|user| hub.enter_user(user, limit)),
+            is_revoked: false,
         }
     }
 }

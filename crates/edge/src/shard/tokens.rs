@@ -30,6 +30,8 @@ pub(crate) struct Token {
     pub(crate) signed_s: u64,
     /// The session among those of its user, where a hub limits them.
     pub(crate) place: Option<Arc<UserPlace>>,
+    /// Set when the session is about to be closed, because the token was revoked.
+    pub(crate) is_revoked: bool,
 }
 
 /// What others ask of a shard about tokens.
@@ -171,6 +173,17 @@ impl Shard {
         }
     }
 
+    /// Closes a session that has come from another node, if its user has too many here and a newcomer
+    /// would be refused. Otherwise its next handshake closes the oldest.
+    pub(super) fn check_user(&mut self, index: u32, hub: &Hub, user: Option<TextMark>) {
+        let limit = hub.rules().user_sessions;
+        if user.is_some_and(|user| limit.refuses && hub.has_beyond(user, limit.max)) {
+            let generation = self.slots.at(index).generation;
+            let key = SlotKey::here(self.index, index, generation);
+            self.close_revoked(key, CloseReason::UserSessionsFull);
+        }
+    }
+
     pub(super) fn forget_token(&mut self, index: u32) {
         self.tokens.forget(index);
     }
@@ -220,14 +233,15 @@ impl Shard {
             State::Live(_) | State::Opening(_) | State::Ended => return Err(NotRefreshed::Gone),
         }
         let former = self.tokens.of(index).ok_or(NotRefreshed::NoToken)?;
-        if former.ends.is_some_and(|at| at <= now) {
+        if former.is_revoked || former.ends.is_some_and(|at| at <= now) {
             return Err(NotRefreshed::Gone); // It is being closed.
         }
         if former.user != token.user {
             return Err(NotRefreshed::OtherUser);
         }
-        if self.departures.is_wanted(index) {
-            return Err(NotRefreshed::Moving); // It has been packed, or is about to be.
+        // It has been packed, or is about to be; or another app server has been told of it.
+        if self.departures.is_wanted(index) || self.is_between(index) {
+            return Err(NotRefreshed::Moving);
         }
         let revoked = self
             .hub(hub)
@@ -247,7 +261,8 @@ impl Shard {
     /// Closes the sessions whose tokens are revoked, at the pace at which orphans are closed. Returns
     /// how many.
     fn revoke_tokens(&mut self, hub: u16, revoked: Revoked) -> usize {
-        let meant = self.tokens.by_slot.iter().filter(|(_, token)| revoked.means(token));
+        let is_meant = |token: &Token| revoked.means(token) && !token.is_revoked;
+        let meant = self.tokens.by_slot.iter().filter(|(_, token)| is_meant(token));
         let mut meant: Vec<u32> = meant.map(|(index, _)| *index).collect();
         meant.sort_unstable(); // The same in every run of a test.
         let mut count = 0;
@@ -256,8 +271,12 @@ impl Shard {
             if slot.hub == hub && matches!(&slot.state, State::Live(live) if live.session.is_open())
             {
                 let key = self.key_of(index, slot);
-                self.orphans.waiting.push_back((key, CloseReason::TokenRevoked));
+                // Before those that wait only because their app server has gone.
+                self.orphans.waiting.push_front((key, CloseReason::TokenRevoked));
                 self.orphans.next_at.get_or_insert(self.now);
+                if let Some(token) = self.tokens.by_slot.get_mut(&index) {
+                    token.is_revoked = true;
+                }
                 count += 1;
             }
         }

@@ -20,6 +20,10 @@ pub(super) fn of_user(user: &str) -> ClientToken {
 }
 
 impl World {
+    fn orphans(&self) -> usize {
+        self.shard.orphans.waiting.len()
+    }
+
     pub(super) fn in_s(&self, seconds: u64) -> trunkline_clock::Timestamp {
         self.now + Duration::from_secs(seconds)
     }
@@ -140,6 +144,29 @@ fn revoked_tokens_end_their_sessions_and_those_that_open_meanwhile() {
     world.pass(Duration::from_secs(1));
     assert_eq!((world.closed(CloseReason::TokenRevoked), told(&app, "token_revoked")), (3, 3));
     assert_eq!(world.revoke(Revoked::User(TextMark::of("anna"), 150)), 0, "nobody is left");
+}
+
+#[test]
+fn who_is_revoked_waits_behind_no_orphan_is_not_refreshed_and_is_counted_once() {
+    let mut world = World::with(|limits, _| limits.orphan_close_per_second = 20);
+    let lost = world.app("a");
+    let many: Vec<_> = (0..20).map(|_| world.websocket(&lost)).collect();
+    let app = world.app("b");
+    world.kind.token = of_user("anna");
+    let client = world.websocket(&app);
+    world.kind.token = ClientToken::default();
+    let other = world.websocket(&app);
+    world.app_goes(&lost);
+    let waiting = world.orphans();
+    assert!(waiting > 10, "{waiting}");
+    assert_eq!(world.revoke(Revoked::User(TextMark::of("anna"), 150)), 1);
+    assert_eq!(world.revoke(Revoked::User(TextMark::of("anna"), 160)), 0, "it is being closed");
+    assert_eq!(world.orphans(), waiting + 1);
+    let newer = ClientToken { signed_s: 500, ..of_user("anna") };
+    assert_eq!(world.refresh(by_number(&app, &client), newer), Err(NotRefreshed::Gone));
+    world.pass(Duration::from_millis(150));
+    assert!(world.has_ended(&client) && !world.has_ended(&other));
+    assert!(many.iter().any(|orphan| !world.has_ended(orphan)), "others still wait");
 }
 
 #[test]

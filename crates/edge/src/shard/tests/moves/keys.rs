@@ -67,6 +67,35 @@ fn a_session_that_has_moved_ends_with_its_token_and_takes_its_place_along() {
 }
 
 #[test]
+fn a_session_too_many_of_its_user_ends_where_it_arrives_if_newcomers_are_refused() {
+    for refuses in [true, false] {
+        let mut two = Two::new();
+        let limit = UserSessions { max: 1, refuses };
+        let user_sessions = limit;
+        let hub = HubConfig { name: "chat".into(), user_sessions, ..HubConfig::default() };
+        two.taker.is_configured(&[hub]);
+        two.owner.kind.token = of_user("anna");
+        let first = two.client(&[]);
+        let first = two.moves(first);
+        let user = TextMark::of("anna");
+        assert!(!two.taker.hub.has_beyond(user, 1));
+        let second = two.client(&[]);
+        two.changes(&second);
+        assert_eq!(two.carry(), ["take", "taken"]);
+        let number = two.adopted();
+        two.owner.app_says(&two.at_owner, [close(second.number, WireReason::Moved)]);
+        two.taker.app_says(&two.at_taker, [accept(number)]);
+        assert_eq!(two.carry(), ["export", "arrived"]);
+        two.pass(Duration::from_secs(1));
+        assert!(!two.taker.has_ended(&first.client));
+        assert_eq!(two.taker.closed(CloseReason::UserSessionsFull), u64::from(refuses));
+        // The next handshake closes the oldest.
+        let beyond = two.taker.hub.beyond(user, 1);
+        assert_eq!(beyond.is_empty(), refuses);
+    }
+}
+
+#[test]
 fn a_token_that_is_revoked_while_its_session_moves_ends_it_where_it_arrives() {
     let mut two = Two::new();
     two.owner.kind.token = of_user("anna");
