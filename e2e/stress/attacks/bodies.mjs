@@ -43,6 +43,7 @@ export const BODIES = {
   },
   "payload-flood": {
     what: "100 posts of 1 MB at once, again and again: of two-byte messages, and of the smallest events",
+    named: /sessions_closed|packets/,
     run: async (port, until) => {
       const tiny = Array(333_000).fill("4x").join(SEPARATOR);
       const events = Array(111_000).fill('42["a"]').join(SEPARATOR);
@@ -50,11 +51,10 @@ export const BODIES = {
       await each(100, async (number) => {
         while (!over(until)) {
           const sid = await session(port).catch(() => pause(100));
-          if (sid) await posted(port, sid, number % 2 ? tiny : events, until);
-          posts += 1;
+          if (sid && (await posted(port, sid, number % 2 ? tiny : events, until))) posts += 1;
         }
       });
-      return `${posts} posts`;
+      return `${posts} posts answered`;
     },
   },
   logs: {
@@ -105,11 +105,13 @@ export const BODIES = {
   },
   compression: {
     what: "20 polling clients ask for 12 MB each, compressed, and read it; again and again",
+    named: /answers_uncompressed/,
     run: (port, until) => asks(port, 12 * MB, "dense", { count: 20, reads: true, until }),
   },
   inflation: {
     what: "50 WebSockets pour frames of 1 KB that inflate to 1 MB of pongs or noops",
     options: { perMessageDeflate: { threshold: 1024 } },
+    named: /edge_idle/,
     run: async (port, until) => {
       const chunk = Buffer.concat(
         Array(30)
@@ -123,6 +125,7 @@ export const BODIES = {
   },
   idle: {
     what: "50 WebSockets pour pings, pongs, noops and empty parts of messages",
+    named: /edge_idle/,
     run: async (port, until) => {
       const [noop, pong] = [textFrame("6"), textFrame("3")];
       const webSocketPing = encodeFrame({ opcode: OPCODE.ping });
@@ -141,6 +144,7 @@ export const BODIES = {
   },
   preflights: {
     what: "50 streams with one preflight after another",
+    named: /edge_idle.*preflight/,
     run: async (port, until) => {
       let asked = 0;
       await each(50, async () => {

@@ -38,7 +38,7 @@ export const DOORS = {
         until,
         () => upgradeHead("/trunk/v1", bearer(trunkToken())),
         () => "",
-        anybody(),
+        anybody,
       ),
   },
   "forged-tokens": {

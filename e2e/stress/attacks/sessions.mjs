@@ -22,6 +22,7 @@ export const SESSIONS = {
   },
   "left-handshakes": {
     what: "WebSocket handshakes whose clients are gone before the answer",
+    named: /client_gone|transport_close/,
     run: (port, until) => again(50, until, () => sent(port, upgradeHead(socketUrl()), anybody(), 2), "handshakes"),
   },
   "guessed-sids": {
@@ -37,6 +38,7 @@ export const SESSIONS = {
   },
   "upgrades-begun": {
     what: "sessions whose upgrades are begun and never finished, one after another",
+    named: /edge_upgrades.*(failed|stream_closed)/,
     run: (port, until) =>
       again(
         50,
@@ -56,6 +58,7 @@ export const SESSIONS = {
   },
   "polls-at-once": {
     what: "many polls and posts of one session at the same time",
+    named: /misbehaviour.*overlap/,
     run: (port, until) =>
       again(
         20,

@@ -1,7 +1,7 @@
 // Streams that say nothing, too little, too much, or what no client says.
 import { engineUrl } from "../../../testing/engine.mjs";
 import { requestText } from "../../../testing/http.mjs";
-import { anybody, again, held, random, sent, STRANGER } from "./tools.mjs";
+import { again, anybody, held, random, sent, session, STRANGER } from "./tools.mjs";
 
 const SLOW = ["--header-timeout", "2s", "--body-timeout", "2s", "--keep-alive-timeout", "2s"];
 
@@ -17,7 +17,7 @@ export const STREAMS = {
         until,
         () => "",
         () => "",
-        anybody(),
+        anybody,
       ),
   },
   "slow-heads": {
@@ -34,19 +34,20 @@ export const STREAMS = {
       ),
   },
   "slow-bodies": {
-    what: "500 posts whose bodies come a byte at a time",
+    what: "500 posts of real sessions whose bodies come a few bytes at a time",
     args: () => SLOW,
-    named: /requests_refused.*(unknown_sid|body_timeout)/,
-    run: (port, until) => {
-      const head = `POST ${engineUrl({ sid: "nobody" })} HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n`;
-      return held(
+    named: /requests_refused.*body_timeout/,
+    run: (port, until) =>
+      held(
         port,
         500,
         until,
-        () => head,
-        () => "4",
-      );
-    },
+        async () => {
+          const sid = await session(port);
+          return `POST ${engineUrl({ sid })} HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n4`;
+        },
+        () => "a",
+      ),
   },
   "endless-heads": {
     what: "100 heads that never end, as fast as the node takes them",
@@ -71,6 +72,7 @@ export const STREAMS = {
   },
   "opened-and-closed": {
     what: "streams that are opened and reset at once, from everywhere",
+    named: /streams_broken/,
     run: (port, until) => again(100, until, () => sent(port, "G", anybody(), 1), "streams"),
   },
   "not-http": {
@@ -119,9 +121,10 @@ export const STREAMS = {
   },
   pipelines: {
     what: "a thousand requests at once on each stream, of which no answer is read",
+    named: /address_(failures|banned)/,
     run: (port, until) => {
       const requests = requestText("GET", engineUrl({ sid: "nobody" })).repeat(1_000);
-      return again(20, until, () => sent(port, requests, STRANGER, 500), "times a thousand requests");
+      return again(20, until, () => sent(port, requests, STRANGER, 500), "streams");
     },
   },
   "unknown-paths": {

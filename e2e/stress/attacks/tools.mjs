@@ -24,10 +24,10 @@ export async function again(count, until, act, what = "times") {
     while (!over(until)) {
       try {
         await Promise.race([act(number), pause(left(until))]);
+        done += 1;
       } catch {
         await pause(100);
       }
-      done += 1;
     }
   });
   return `${done} ${what}`;
@@ -39,19 +39,21 @@ export async function sent(port, bytes, from = STRANGER, waitMs = 1_000) {
   raw.write(bytes);
   await Promise.race([raw.end, new Promise((done) => raw.socket.once("data", done)), pause(waitMs)]);
   const { status } = raw;
-  raw.destroy();
+  // Otherwise this side's port waits for a minute, and thousands of those slow the attacker down.
+  raw.reset();
   return status;
 }
 
-/** Many streams that say something now and then, and are opened anew when they are closed. */
-export function held(port, count, until, begin, more = () => "", from = STRANGER) {
+/** Many streams that say something now and then, and are opened anew when they are closed; `from` gives their address. */
+export function held(port, count, until, begin, more = () => "", from = () => STRANGER) {
   return again(
     count,
     until,
     async (number) => {
-      const raw = new RawStream(port, from);
+      const bytes = await begin(number);
+      const raw = new RawStream(port, from());
       raw.onBytes = () => {};
-      raw.write(begin(number));
+      raw.write(bytes);
       while (!over(until) && !raw.ended && !raw.error) {
         await Promise.race([raw.end, pause(Math.min(500, left(until)))]);
         const chunk = more(number);
